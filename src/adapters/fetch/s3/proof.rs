@@ -1,0 +1,128 @@
+//! Finds out what a refusal means by asking once more with the same keys.
+//!
+//! S3 answers 403 alike to those who may not read an object, to those who may not know whether there is one, and to those who
+//! expected another owner. Each of these is claimed only where a second answer proves it. The questions are paid for like any
+//! other request, and where they fail nothing is claimed.
+
+use reqwest::{Method, Response};
+
+use super::S3Fetcher;
+use super::ask::{Asked, EXPECTED_OWNER, Way};
+use super::refusal::{WORDS_BYTES_MAX, element};
+use crate::domain::fault::Code;
+use crate::domain::source::Pin;
+use crate::ports::fetcher::Want;
+
+/// What a look into the bucket's list shows.
+enum Listed {
+    /// The object is there.
+    There,
+    /// It is not.
+    Missing,
+    /// We may not look.
+    Refused,
+    /// The look failed.
+    Unknown,
+}
+
+impl S3Fetcher {
+    /// What stands behind a plain refusal, and what to say of it.
+    pub(super) async fn prove(&self, asked: &Asked, way: &Way) -> (Code, &'static str) {
+        if self.is_other_owners(asked, way).await {
+            let words = "the bucket belongs to another account than the team says";
+            return (Code::WrongOwner, words);
+        }
+        match self.listed(asked, way).await {
+            Listed::There => (Code::AccessDenied, "the object is there, and the team's rights do not read it"),
+            // The list tells of keys, not of versions.
+            Listed::Missing if !matches!(asked.pin, Some(Pin::Version(_))) => {
+                (Code::NotFound, "there is no object of this key")
+            }
+            Listed::Missing | Listed::Refused | Listed::Unknown => {
+                let words = "access denied or object missing; grant s3:ListBucket to tell them apart";
+                (Code::AccessDeniedOrMissing, words)
+            }
+        }
+    }
+
+    /// Whether the expected owner alone stood between us and the object.
+    async fn is_other_owners(&self, asked: &Asked, way: &Way) -> bool {
+        if asked.reading.expected_owner.is_none() {
+            return false;
+        }
+        let Ok(mut ask) = asked.object(&Want::Head) else {
+            return false;
+        };
+        ask.fields.remove(EXPECTED_OWNER);
+        let answer = self.send(asked, way, &ask, &mut Vec::new()).await;
+        // Whoever hears that the key is missing has been let in, too.
+        answer.is_ok_and(|answer| matches!(answer.status().as_u16(), 200 | 404))
+    }
+
+    async fn listed(&self, asked: &Asked, way: &Way) -> Listed {
+        let mut ask = asked.bucket_itself(Method::GET);
+        // Of all keys that begin with this one it is the first itself.
+        ask.query =
+            vec![("encoding-type", "url"), ("list-type", "2"), ("max-keys", "1"), ("prefix", asked.key.as_str())];
+        let Ok(answer) = self.send(asked, way, &ask, &mut Vec::new()).await else {
+            return Listed::Unknown;
+        };
+        match answer.status().as_u16() {
+            200 => self.found(asked, answer).await,
+            401 | 403 => Listed::Refused,
+            _ => Listed::Unknown,
+        }
+    }
+
+    async fn found(&self, asked: &Asked, answer: Response) -> Listed {
+        let words = self.wire.words(answer, WORDS_BYTES_MAX).await;
+        let words = String::from_utf8_lossy(&words);
+        if !words.contains("</ListBucketResult>") {
+            return Listed::Unknown;
+        }
+        let first = element(&words, "Contents").and_then(|contents| element(contents, "Key"));
+        match first.and_then(decoded) {
+            Some(key) if key == asked.key => Listed::There,
+            Some(_) => Listed::Missing,
+            None if first.is_none() => Listed::Missing,
+            None => Listed::Unknown,
+        }
+    }
+}
+
+/// Reads a key of a list with `encoding-type=url`, where a space may be a plus.
+fn decoded(text: &str) -> Option<String> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.bytes();
+    while let Some(byte) = rest.next() {
+        match byte {
+            b'+' => bytes.push(b' '),
+            b'%' => {
+                let digits = [rest.next()?, rest.next()?];
+                let digits = std::str::from_utf8(&digits).ok()?;
+                bytes.push(u8::from_str_radix(digits, 16).ok()?);
+            }
+            plain => bytes.push(plain),
+        }
+    }
+    String::from_utf8(bytes).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn listed_keys_are_read_back() {
+        for (text, key) in [
+            ("a/b.jpg", Some("a/b.jpg")),
+            ("a+b%20c%2Bd", Some("a b c+d")),
+            ("%C3%A4", Some("ä")),
+            ("%2", None),
+            ("%zz", None),
+            ("%FF", None),
+        ] {
+            assert_eq!(decoded(text).as_deref(), key, "{text}");
+        }
+    }
+}

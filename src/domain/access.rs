@@ -1,0 +1,302 @@
+//! With whose rights a source is read: one rule decides, and there is never a fall-back to a weaker identity.
+//!
+//! `s3://` is read with the team's role if it has one, and then only with that role; without a role with the worker's own
+//! identity, as far as the deployment's cross-account rule allows. Any other URL is read without any credential.
+
+use serde::{Deserialize, Serialize};
+
+use super::fault::{AttachmentFault, Code};
+use super::source::Source;
+use super::team::{AwsGrant, Team};
+
+/// How far the worker's own identity may read customers' buckets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum CrossAccount {
+    /// Only buckets that the team lists, by their exact names.
+    #[default]
+    Declared,
+    /// Any bucket; claims still decide whose it is.
+    Open,
+    /// None.
+    Off,
+}
+
+/// With whose rights a source is read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Grant {
+    /// Nobody's.
+    None,
+    /// A role of the team's, assumed.
+    AwsRole(AwsRole),
+    /// The worker's own AWS identity.
+    AwsOwn(AwsReading),
+}
+
+/// A role to assume.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AwsRole {
+    /// Its ARN.
+    pub role_arn: String,
+    /// What we made for the team; without one only where the team's record says `insecure`.
+    pub external_id: Option<String>,
+    /// How the buckets are read with it.
+    pub reading: AwsReading,
+}
+
+/// How a team's buckets are read.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct AwsReading {
+    /// The account that must own the bucket.
+    pub expected_owner: Option<String>,
+    /// Regions that may be read; empty: every region.
+    pub regions: Vec<String>,
+    /// Whether the team pays for requests where a bucket wants that.
+    pub requester_pays: bool,
+}
+
+/// What a grant uses that belongs to one team only; claimed before it is used first.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Claimed {
+    /// What it is.
+    pub kind: ClaimKind,
+    /// Its name.
+    pub name: String,
+    /// What another team's claim of it means for the attachment.
+    pub refusal: Code,
+}
+
+/// What can belong to a team.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ClaimKind {
+    /// A bucket.
+    Bucket,
+    /// An AWS role's ARN.
+    Role,
+    /// An external id.
+    ExternalId,
+    /// A Google service account.
+    ServiceAccount,
+    /// The uid in a service account's name.
+    Uid,
+    /// An Azure tenant.
+    Tenant,
+    /// An Azure storage account.
+    Account,
+}
+
+impl ClaimKind {
+    /// All kinds, in the order of the interface.
+    pub const ALL: &[Self] =
+        &[Self::Bucket, Self::Role, Self::ExternalId, Self::ServiceAccount, Self::Uid, Self::Tenant, Self::Account];
+
+    /// The kind as operators write it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Bucket => "bucket",
+            Self::Role => "role",
+            Self::ExternalId => "external_id",
+            Self::ServiceAccount => "service_account",
+            Self::Uid => "uid",
+            Self::Tenant => "tenant",
+            Self::Account => "account",
+        }
+    }
+
+    /// Reads a kind as operators write it.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|kind| kind.as_str() == text)
+    }
+}
+
+impl Grant {
+    /// Decides with whose rights `team` reads `source`.
+    ///
+    /// # Errors
+    /// `bucket_not_allowed` for a bucket outside the team's list; `integration_missing` where no grant covers the source;
+    /// `integration_broken` for a role that may not be used as it is recorded.
+    pub fn of(source: &Source, team: &Team, cross_account: CrossAccount) -> Result<Self, AttachmentFault> {
+        match source {
+            Source::S3 { bucket, .. } => aws(bucket, team.aws.as_ref(), cross_account),
+            Source::Gcs { bucket, .. } => {
+                Err(missing(&format!("no grant covers gs://{bucket}: this version does not read Google Cloud Storage")))
+            }
+            Source::Http(_) | Source::File(_) | Source::Text(_) => Ok(Self::None),
+        }
+    }
+
+    /// What must belong to the team before this grant is used on `source`.
+    #[must_use]
+    pub fn claims(&self, source: &Source) -> Vec<Claimed> {
+        let bucket = match source {
+            Source::S3 { bucket, .. } => Some(bucket.clone()),
+            Source::Gcs { bucket, .. } => Some(format!("gs://{bucket}")),
+            Source::Http(_) | Source::File(_) | Source::Text(_) => None,
+        };
+        let mut claims = Vec::new();
+        if let Some(name) = bucket {
+            claims.push(Claimed { kind: ClaimKind::Bucket, name, refusal: Code::BucketNotAllowed });
+        }
+        if let Self::AwsRole(role) = self {
+            let broken = Code::IntegrationBroken;
+            claims.push(Claimed { kind: ClaimKind::Role, name: role.role_arn.clone(), refusal: broken });
+            let id = role.external_id.iter().cloned();
+            claims.extend(id.map(|name| Claimed { kind: ClaimKind::ExternalId, name, refusal: broken }));
+        }
+        claims
+    }
+}
+
+fn aws(bucket: &str, grant: Option<&AwsGrant>, cross_account: CrossAccount) -> Result<Grant, AttachmentFault> {
+    let none = AwsGrant::default();
+    let grant = grant.unwrap_or(&none);
+    let reading = AwsReading {
+        expected_owner: grant.bucket_owner.clone(),
+        regions: grant.regions.clone(),
+        requester_pays: grant.requester_pays,
+    };
+    let Some(role_arn) = &grant.role_arn else {
+        return own(bucket, grant, cross_account, reading);
+    };
+    if grant.external_id.is_none() && !grant.insecure {
+        let message =
+            "the team's role has no external id; give it one, or say insecure = true and list buckets and regions";
+        return Err(AttachmentFault::new(Code::IntegrationBroken, message));
+    }
+    let listed = grant.buckets.iter().any(|pattern| fits(pattern, bucket));
+    if !(listed || grant.buckets.is_empty() && grant.external_id.is_some()) {
+        let message = format!("bucket {bucket} is not in the team's list");
+        return Err(AttachmentFault::new(Code::BucketNotAllowed, message));
+    }
+    let (role_arn, external_id) = (role_arn.clone(), grant.external_id.clone());
+    Ok(Grant::AwsRole(AwsRole { role_arn, external_id, reading }))
+}
+
+fn own(
+    bucket: &str, grant: &AwsGrant, cross_account: CrossAccount, reading: AwsReading,
+) -> Result<Grant, AttachmentFault> {
+    // Exact names only: a pattern would hand out buckets that nobody has declared.
+    let listed = grant.buckets.iter().any(|name| name == bucket);
+    match cross_account {
+        CrossAccount::Open => Ok(Grant::AwsOwn(reading)),
+        CrossAccount::Declared if listed => Ok(Grant::AwsOwn(reading)),
+        CrossAccount::Declared => {
+            Err(missing(&format!("the team has no role, and bucket {bucket} is not among those that it lists")))
+        }
+        CrossAccount::Off => Err(missing("the team has no role, and cross-account reading is switched off")),
+    }
+}
+
+fn missing(message: &str) -> AttachmentFault {
+    AttachmentFault::new(Code::IntegrationMissing, message)
+}
+
+/// Whether `name` fits `pattern`, in which `*` stands for any characters, none too.
+#[must_use]
+pub fn fits(pattern: &str, name: &str) -> bool {
+    let mut parts = pattern.split('*');
+    let Some(mut rest) = parts.next().and_then(|first| name.strip_prefix(first)) else {
+        return false;
+    };
+    let mut parts: Vec<&str> = parts.collect();
+    let Some(last) = parts.pop() else {
+        return rest.is_empty();
+    };
+    for part in parts {
+        let Some((_, after)) = rest.split_once(part) else {
+            return false;
+        };
+        rest = after;
+    }
+    rest.ends_with(last)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn role(buckets: &[&str]) -> AwsGrant {
+        AwsGrant {
+            role_arn: Some("arn:aws:iam::111122223333:role/r".into()),
+            external_id: Some("id".into()),
+            buckets: buckets.iter().map(|name| (*name).to_owned()).collect(),
+            ..AwsGrant::default()
+        }
+    }
+
+    fn check(grant: Option<AwsGrant>, cross_account: CrossAccount, expected: Result<&str, Code>) {
+        let source = Source::S3 { bucket: "acme-raw".into(), key: "k".into(), pin: None };
+        let team = Team { aws: grant.clone(), ..Team::default() };
+        let found = Grant::of(&source, &team, cross_account).map_err(|fault| fault.code).map(|grant| match grant {
+            Grant::None => "none",
+            Grant::AwsRole(_) => "role",
+            Grant::AwsOwn(_) => "own",
+        });
+        assert_eq!(found, expected, "{grant:?} {cross_account:?}");
+    }
+
+    #[test]
+    fn a_team_with_a_role_reads_with_that_role_only() {
+        for cross_account in [CrossAccount::Declared, CrossAccount::Open, CrossAccount::Off] {
+            check(Some(role(&[])), cross_account, Ok("role"));
+            check(Some(role(&["acme-raw"])), cross_account, Ok("role"));
+            check(Some(role(&["acme-*"])), cross_account, Ok("role"));
+            check(Some(role(&["other"])), cross_account, Err(Code::BucketNotAllowed));
+        }
+    }
+
+    #[test]
+    fn a_role_without_external_id_needs_its_word_and_its_lists() {
+        let open = AwsGrant { external_id: None, ..role(&["acme-raw"]) };
+        check(Some(open.clone()), CrossAccount::Open, Err(Code::IntegrationBroken));
+        check(Some(AwsGrant { insecure: true, ..open.clone() }), CrossAccount::Off, Ok("role"));
+        let unlisted = AwsGrant { insecure: true, buckets: Vec::new(), ..open };
+        check(Some(unlisted), CrossAccount::Open, Err(Code::BucketNotAllowed));
+    }
+
+    #[test]
+    fn without_a_role_the_deployments_rule_decides() {
+        let listing = |name: &str| AwsGrant { buckets: vec![name.to_owned()], ..AwsGrant::default() };
+        check(None, CrossAccount::Declared, Err(Code::IntegrationMissing));
+        check(None, CrossAccount::Open, Ok("own"));
+        check(None, CrossAccount::Off, Err(Code::IntegrationMissing));
+        check(Some(listing("acme-raw")), CrossAccount::Declared, Ok("own"));
+        check(Some(listing("acme-*")), CrossAccount::Declared, Err(Code::IntegrationMissing));
+        check(Some(listing("acme-raw")), CrossAccount::Off, Err(Code::IntegrationMissing));
+    }
+
+    #[test]
+    fn patterns_fit_whole_names() {
+        for (pattern, name, expected) in [
+            ("a", "a", true),
+            ("a", "ab", false),
+            ("a-*", "a-", true),
+            ("a-*", "a-b-c", true),
+            ("*-raw", "acme-raw", true),
+            ("a*c*e", "abcde", true),
+            ("a*c*e", "abde", false),
+            ("a*a", "a", false),
+            ("*", "anything", true),
+        ] {
+            assert_eq!(fits(pattern, name), expected, "{pattern} {name}");
+        }
+    }
+
+    #[test]
+    fn what_a_grant_uses_is_claimed_first() {
+        let source = Source::S3 { bucket: "acme-raw".into(), key: "k".into(), pin: None };
+        let team = Team { aws: Some(role(&[])), ..Team::default() };
+        let grant = Grant::of(&source, &team, CrossAccount::Off).expect("a role");
+        let kinds: Vec<_> = grant.claims(&source).iter().map(|claim| (claim.kind, claim.refusal)).collect();
+        assert_eq!(
+            kinds,
+            [
+                (ClaimKind::Bucket, Code::BucketNotAllowed),
+                (ClaimKind::Role, Code::IntegrationBroken),
+                (ClaimKind::ExternalId, Code::IntegrationBroken),
+            ]
+        );
+    }
+}

@@ -1,0 +1,189 @@
+//! What will be done for a task: for each attachment what to fetch, or why it is refused. Cannot fail: refusals are part of it.
+
+use super::access::{CrossAccount, Grant};
+use super::fault::{AttachmentFault, Code};
+use super::receipt::Warning;
+use super::source::Source;
+use super::task::{Attachment, Content, Task};
+use super::team::Team;
+
+/// What the deployment allows, whatever a team's record says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Policy {
+    /// Whether `http:` attachments are accepted like `https:`.
+    pub allow_plain: bool,
+    /// How far the worker's own identity may read customers' buckets.
+    pub cross_account: CrossAccount,
+    /// The store's own bucket, which is nobody's source.
+    pub own_bucket: Option<String>,
+    /// The names of the profiles that there are.
+    pub profiles: Vec<String>,
+}
+
+/// A normalization profile, as far as names and receipts need it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Profile {
+    /// Its name.
+    pub name: String,
+    /// Changes when what the profile does changes, so that copies made before are told from copies made after.
+    pub fingerprint: String,
+}
+
+/// One attachment's part of a plan.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Planned {
+    /// The attachment.
+    pub attachment: Attachment,
+    /// What to fetch and with whose rights, or why nothing is fetched.
+    pub way: Result<Way, AttachmentFault>,
+}
+
+/// What to fetch, and with whose rights.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Way {
+    /// What to fetch.
+    pub source: Source,
+    /// With whose rights.
+    pub grant: Grant,
+}
+
+/// What will be done for a task.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Plan {
+    /// Which profile the copies are made by.
+    pub profile: Profile,
+    /// The attachments, in the order of the task.
+    pub attachments: Vec<Planned>,
+}
+
+impl Plan {
+    /// Plans `task` for a team with this record under this policy.
+    #[must_use]
+    pub fn of(task: &Task, team: &Team, policy: &Policy) -> Self {
+        let name = task.normalize.as_deref().or(team.normalize.as_deref()).unwrap_or("standard");
+        let known = policy.profiles.iter().any(|profile| profile == name);
+        let planned = |attachment: &Attachment| {
+            let way = if known { way_of(attachment, team, policy) } else { Err(unknown_profile(name)) };
+            Planned { attachment: attachment.clone(), way }
+        };
+        // `@0`: bytes are stored as they are; it changes with the first profile that changes them.
+        let profile = Profile { name: name.to_owned(), fingerprint: format!("{name}@0") };
+        Self { profile, attachments: task.attachments.iter().map(planned).collect() }
+    }
+}
+
+fn is_azure_blob(host: &str) -> bool {
+    host.trim_end_matches('.').ends_with(".blob.core.windows.net")
+}
+
+/// What stands in the receipt about a task's own `callback_url`: why nothing is delivered there.
+#[must_use]
+pub fn callback_warning(task: &Task) -> Option<Warning> {
+    let url = task.callback_url.as_deref()?;
+    let message = match url::Url::parse(url) {
+        Ok(url) if matches!(url.scheme(), "http" | "https") => "webhooks are not supported by this version",
+        Ok(_) | Err(_) => "callback_url is no http or https URL",
+    };
+    Some(Warning { code: "bad_callback".to_owned(), message: message.to_owned() })
+}
+
+fn unknown_profile(name: &str) -> AttachmentFault {
+    let name: String = name.chars().filter(|c| !c.is_control()).take(64).collect();
+    AttachmentFault::new(Code::UnsupportedMedia, format!("there is no normalization profile named {name:?}"))
+}
+
+fn way_of(attachment: &Attachment, team: &Team, policy: &Policy) -> Result<Way, AttachmentFault> {
+    let source = match &attachment.content {
+        Content::Text(text) => Source::Text(text.clone()),
+        Content::Url(url) => Source::parse(url)?,
+    };
+    refuse(&source, team, policy)?;
+    let grant = Grant::of(&source, team, policy.cross_account)?;
+    Ok(Way { source, grant })
+}
+
+/// What is refused whatever anybody granted.
+fn refuse(source: &Source, team: &Team, policy: &Policy) -> Result<(), AttachmentFault> {
+    match source {
+        Source::Http(url) if url.scheme() == "http" && !policy.allow_plain => {
+            Err(AttachmentFault::new(Code::UnsupportedScheme, "plain http is switched off here; use https"))
+        }
+        Source::Http(url) if !team.allows_host(url.host_str().unwrap_or_default()) => {
+            let host = url.host_str().unwrap_or_default();
+            let message = format!("host {host} is not among the team's allowed hosts");
+            Err(AttachmentFault::new(Code::BlockedAddress, message))
+        }
+        // With a tenant such a URL is read by its consent and never plainly; this version cannot, so it is not read at all.
+        Source::Http(url) if team.azure.is_some() && is_azure_blob(url.host_str().unwrap_or_default()) => {
+            let message = "the team has an Azure tenant, and this version does not read with one";
+            Err(AttachmentFault::new(Code::IntegrationMissing, message))
+        }
+        Source::S3 { bucket, .. } if policy.own_bucket.as_ref() == Some(bucket) => {
+            Err(AttachmentFault::new(Code::BucketNotAllowed, "internal storage is never a source"))
+        }
+        Source::Http(_) | Source::S3 { .. } | Source::Gcs { .. } | Source::File(_) | Source::Text(_) => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::task::tests::task;
+    use super::*;
+
+    fn check(url: &str, team: &Team, expected: Result<(), Code>) {
+        let policy = Policy {
+            allow_plain: false,
+            cross_account: CrossAccount::Off,
+            own_bucket: Some("internal".into()),
+            profiles: vec!["standard".into()],
+        };
+        let plan = Plan::of(&task(url), team, &policy);
+        let found = plan.attachments[0].way.as_ref().map(|_| ()).map_err(|fault| fault.code);
+        assert_eq!(found, expected, "{url}");
+    }
+
+    #[test]
+    fn every_attachment_has_a_source_or_a_reason() {
+        let team = Team { allowed_hosts: vec!["ok.com".into()], ..Team::default() };
+        check("https://ok.com/a", &team, Ok(()));
+        check("https://other.com/a", &team, Err(Code::BlockedAddress));
+        check("http://ok.com/a", &team, Err(Code::UnsupportedScheme));
+        check("ftp://ok.com/a", &team, Err(Code::UnsupportedScheme));
+        check("s3://bucket/a", &team, Err(Code::IntegrationMissing));
+        check("s3://internal/a", &team, Err(Code::BucketNotAllowed));
+        check("nonsense", &team, Err(Code::BadUrl));
+    }
+
+    #[test]
+    fn a_team_with_a_tenant_is_never_read_for_without_it() {
+        let url = "https://acmeblob.blob.core.windows.net/c/k";
+        let azure = Some(super::super::team::AzureGrant::default());
+        check(url, &Team { azure, ..Team::default() }, Err(Code::IntegrationMissing));
+        check(url, &Team::default(), Ok(()));
+    }
+
+    #[test]
+    fn a_callback_that_is_not_served_is_told_of() {
+        let warned = |url: Option<&str>| {
+            let mut task = task("https://ok.com/a");
+            task.callback_url = url.map(str::to_owned);
+            callback_warning(&task).map(|warning| (warning.code, warning.message))
+        };
+        assert_eq!(warned(None), None);
+        for (url, part) in
+            [("me@acme.com", "no http"), ("mailto:me@acme.com", "no http"), ("https://a.com/h", "webhooks")]
+        {
+            let (code, message) = warned(Some(url)).expect("a warning");
+            assert!(code == "bad_callback" && message.contains(part), "{url}: {message}");
+        }
+    }
+
+    #[test]
+    fn a_profile_that_there_is_not_fails_the_attachments_and_not_the_message() {
+        check(
+            "https://ok.com/a",
+            &Team { normalize: Some("huge".into()), ..Team::default() },
+            Err(Code::UnsupportedMedia),
+        );
+    }
+}

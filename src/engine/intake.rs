@@ -1,0 +1,166 @@
+//! Room first, then messages: takes no more than can be worked on, and pauses while something that every task needs is away.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{Instant, sleep};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::debug;
+
+use super::lease::Keeper;
+use super::memory::{Grant, Pool};
+use super::outage::{Gates, wait_after};
+use super::pipeline::Pipeline;
+use super::stop::Stop;
+use super::tally::{Counted, Tally};
+use crate::ports::queue::{Delivery, MESSAGE_BYTES_MAX, Queue};
+use crate::ports::store::Store;
+
+/// How often a paused intake asks whether the store is back.
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// Takes deliveries and starts work on them.
+pub struct Intake {
+    /// Where they come from.
+    pub queue: Arc<dyn Queue>,
+    /// Asked whether it is back while intake pauses.
+    pub store: Arc<dyn Store>,
+    /// What works on them.
+    pub pipeline: Arc<Pipeline>,
+    /// Keeps them ours.
+    pub keeper: Arc<Keeper>,
+    /// Memory for messages.
+    pub messages: Pool,
+    /// How many deliveries may be in hand.
+    pub in_hand: Arc<Semaphore>,
+    /// Everything that was started; waited for by the worker.
+    pub started: TaskTracker,
+    /// Cancelled when the worker is dropped.
+    pub dropped: CancellationToken,
+    /// When to end.
+    pub stop: Stop,
+    /// What was done so far.
+    pub tally: Arc<Tally>,
+    /// What may be away.
+    pub gates: Gates,
+}
+
+/// When intake ends by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Until {
+    /// Never: only by being stopped.
+    Stopped,
+    /// When the queue is empty and nothing is in hand.
+    Empty,
+}
+
+impl Intake {
+    /// Takes deliveries until stopped, or until there are none.
+    pub async fn run(&self, until: Until) {
+        let mut failures = 0;
+        let mut empty_since: Option<Instant> = None;
+        while !self.stop.has_begun() {
+            let Some(room) = self.stop.unless_begun(self.room()).await else {
+                break;
+            };
+            let Some(received) = self.stop.unless_begun(self.queue.receive(room.len())).await else {
+                break;
+            };
+            match received {
+                Ok(deliveries) => {
+                    failures = 0;
+                    self.gates.queue.came_back();
+                    if !deliveries.is_empty() {
+                        empty_since = None;
+                        self.start(deliveries, room);
+                        continue;
+                    }
+                }
+                Err(error) => {
+                    self.gates.queue.went_down(&error);
+                    failures += 1;
+                    let _ = self.stop.unless_begun(sleep(wait_after(failures))).await;
+                    empty_since = None;
+                    continue;
+                }
+            }
+            drop(room);
+            if until == Until::Empty && self.is_empty(&mut empty_since).await {
+                break;
+            }
+        }
+    }
+
+    /// Waits for room: a place for at least one delivery, memory for its message, and everything it will need.
+    async fn room(&self) -> Vec<(OwnedSemaphorePermit, Grant)> {
+        let most = self.pause_while_away().await;
+        let first = Arc::clone(&self.in_hand).acquire_owned().await.expect("room is never closed");
+        let grant = self.messages.take(MESSAGE_BYTES_MAX).await.expect("the pool has room for one message");
+        let mut room = vec![(first, grant)];
+        while room.len() < most
+            && let Ok(permit) = Arc::clone(&self.in_hand).try_acquire_owned()
+            && let Some(grant) = self.messages.try_take(MESSAGE_BYTES_MAX)
+        {
+            room.push((permit, grant));
+        }
+        room
+    }
+
+    /// Waits while something is away and returns how many deliveries may be taken then.
+    async fn pause_while_away(&self) -> usize {
+        while self.is_short_of_something() {
+            if self.gates.store.is_down() && self.store.check().await.is_ok() {
+                self.gates.store.came_back();
+                continue;
+            }
+            // The broker's and the directory's gates are opened by the work in hand that waits for them; with none in hand
+            // nobody would ask, so one delivery is let through to find out.
+            if !self.gates.store.is_down() && self.tally.in_hand.load(Relaxed) == 0 {
+                return 1;
+            }
+            sleep(PAUSE).await;
+        }
+        usize::MAX
+    }
+
+    /// Whether something besides the queue is away: the queue's own absence shows in `receive`.
+    fn is_short_of_something(&self) -> bool {
+        let Gates { queue: _, store, teams, events } = &self.gates;
+        [store, teams, events].into_iter().any(|gate| gate.is_down())
+    }
+
+    fn start(&self, deliveries: Vec<Delivery>, room: Vec<(OwnedSemaphorePermit, Grant)>) {
+        debug_assert!(deliveries.len() <= room.len(), "a queue never gives more than there is room for");
+        for (delivery, (permit, mut grant)) in deliveries.into_iter().zip(room) {
+            grant.shrink_to(delivery.message.body.len());
+            let held = self.keeper.hold(delivery.lease.clone());
+            let (pipeline, tally) = (Arc::clone(&self.pipeline), Arc::clone(&self.tally));
+            let dropped = self.dropped.clone();
+            self.started.spawn(async move {
+                let _counted = Counted::one(&tally.in_hand);
+                dropped.run_until_cancelled(pipeline.run(delivery, held)).await;
+                drop((permit, grant));
+            });
+        }
+    }
+
+    /// Whether the queue has been empty, with nothing in hand, for as long as its counts may lag behind.
+    async fn is_empty(&self, empty_since: &mut Option<Instant>) -> bool {
+        let seen = match self.queue.depth().await {
+            Ok(depth) => depth.total() == 0 && self.started.is_empty(),
+            Err(error) => {
+                debug!(%error, "the queue could not be counted");
+                false
+            }
+        };
+        if !seen {
+            *empty_since = None;
+            let _ = self.stop.unless_begun(sleep(Duration::from_millis(20))).await;
+            return false;
+        }
+        empty_since.get_or_insert_with(Instant::now).elapsed() >= self.queue.count_lag()
+    }
+}

@@ -1,0 +1,33 @@
+//! What Longshore does: takes deliveries, copies their attachments, writes receipts, announces completions, settles.
+//!
+//! | module | holds |
+//! |---|---|
+//! | [`worker`] | all of the below wired to ports, run until stopped or empty |
+//! | [`intake`] | room first, then messages; pauses while something it needs is away |
+//! | [`pipeline`] | one delivery from its bytes to its settlement |
+//! | [`transfer`] | one attachment from its source to its stored copy |
+//! | [`receipts`] | earlier rounds, and the receipt that decides |
+//! | [`lease`], [`lanes`], [`limits`], [`memory`] | what may run, for how long, how fast and in how much memory |
+//! | [`retry`], [`outage`], [`stop`] | what happens when things fail or end |
+//! | [`in_work`], [`recent`] | tasks that are worked on now, and those that were begun before |
+//! | [`claims`] | which team a bucket, role or tenant belongs to |
+
+pub mod claims;
+pub mod crash;
+pub mod in_work;
+pub mod intake;
+pub mod keyed;
+pub mod lanes;
+pub mod lease;
+pub mod limits;
+pub mod memory;
+pub mod outage;
+pub mod pipeline;
+pub mod receipts;
+pub mod recent;
+pub mod retry;
+pub mod settings;
+pub mod stop;
+pub mod tally;
+pub mod transfer;
+pub mod worker;

@@ -1,0 +1,43 @@
+//! What a deployment decides for the engine, in the engine's own terms.
+
+use std::time::Duration;
+
+use super::limits::LimitTable;
+use super::retry::RetryPolicy;
+use crate::domain::plan::Policy;
+use crate::domain::settlement::MessageBackoff;
+
+/// What a deployment decides.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Deliveries in hand at once.
+    pub messages_in_hand: usize,
+    /// Attachments in flight at once.
+    pub attachments_in_flight: usize,
+    /// Bytes for parts and pixels.
+    pub memory_bytes: usize,
+    /// The largest attachment in bytes.
+    pub attachment_bytes_max: u64,
+    /// Attempts after which a task ends with what it has.
+    pub max_attempts: u32,
+    /// How long one delivery is worked on.
+    pub hold: Duration,
+    /// Delays between deliveries of one message.
+    pub backoff: MessageBackoff,
+    /// Tries within one delivery.
+    pub retry: RetryPolicy,
+    /// Limits of places and teams.
+    pub limits: LimitTable,
+    /// What is allowed at all.
+    pub policy: Policy,
+    /// How long a stopping worker finishes what it has.
+    pub grace: Duration,
+}
+
+impl Settings {
+    /// How long attachments are copied within `hold`: the rest is for the receipt and the completion.
+    #[must_use]
+    pub fn hold_for_copying(&self) -> Duration {
+        self.hold.saturating_sub(self.hold / 20)
+    }
+}

@@ -1,0 +1,105 @@
+//! What this process has done so far, counted once where it is decided.
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use crate::domain::fault::Code;
+
+/// Counters that only grow, but for what is in hand.
+#[derive(Debug, Default)]
+pub struct Tally {
+    /// Tasks that ended with all attachments stored.
+    pub completed: AtomicU64,
+    /// Tasks that ended with some stored.
+    pub partial: AtomicU64,
+    /// Tasks that ended with none stored.
+    pub failed: AtomicU64,
+    /// Deliveries that were put off, counted as attempts.
+    pub retried: AtomicU64,
+    /// Deliveries that were handed back uncounted.
+    pub handed_back: AtomicU64,
+    /// Messages that went to the dead-letter queue.
+    pub dead: AtomicU64,
+    /// Messages that needed nothing, such as test events.
+    pub ignored: AtomicU64,
+    /// Deliveries whose lease was lost.
+    pub lost: AtomicU64,
+    /// Attachments stored by this process.
+    pub stored: AtomicU64,
+    /// Attachments whose copy was found.
+    pub adopted: AtomicU64,
+    /// Attachments that failed for good, by their code in the order of [`Code::ALL`].
+    pub failed_by_code: [AtomicU64; Code::ALL.len()],
+    /// Bytes fetched.
+    pub bytes: AtomicU64,
+    /// Tries of attachments after the first.
+    pub retries: AtomicU64,
+    /// Deliveries in hand now.
+    pub in_hand: AtomicU64,
+    /// Attachments in flight now.
+    pub in_flight: AtomicU64,
+}
+
+impl Tally {
+    /// Adds one.
+    pub fn add(counter: &AtomicU64) {
+        counter.fetch_add(1, Relaxed);
+    }
+
+    /// The tasks that have ended.
+    #[must_use]
+    pub fn ended(&self) -> u64 {
+        self.completed.load(Relaxed) + self.partial.load(Relaxed) + self.failed.load(Relaxed)
+    }
+
+    /// Counts an attachment that failed for good.
+    pub fn add_failed(&self, code: Code) {
+        for (known, counter) in Code::ALL.iter().zip(&self.failed_by_code) {
+            if *known == code {
+                Self::add(counter);
+            }
+        }
+    }
+
+    /// The attachments that failed for good.
+    #[must_use]
+    pub fn attachments_failed(&self) -> u64 {
+        self.failed_by_code.iter().map(|counter| counter.load(Relaxed)).sum()
+    }
+
+    /// The line that `--until-empty` ends with.
+    #[must_use]
+    pub fn line(&self) -> String {
+        format!(
+            "completed {} partial {} failed {} dead {} retried {} handed-back {} stored {} adopted {} attachments-failed {} bytes {}",
+            self.completed.load(Relaxed),
+            self.partial.load(Relaxed),
+            self.failed.load(Relaxed),
+            self.dead.load(Relaxed),
+            self.retried.load(Relaxed),
+            self.handed_back.load(Relaxed),
+            self.stored.load(Relaxed),
+            self.adopted.load(Relaxed),
+            self.attachments_failed(),
+            self.bytes.load(Relaxed),
+        )
+    }
+}
+
+/// Counts something for as long as it lives.
+#[derive(Debug)]
+pub struct Counted<'a>(&'a AtomicU64);
+
+impl<'a> Counted<'a> {
+    /// Adds one until dropped.
+    #[must_use]
+    pub fn one(counter: &'a AtomicU64) -> Self {
+        counter.fetch_add(1, Relaxed);
+        Self(counter)
+    }
+}
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Relaxed);
+    }
+}

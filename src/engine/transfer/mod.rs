@@ -1,0 +1,269 @@
+//! One attachment, from its source to its stored copy.
+//!
+//! A try looks for an earlier copy where there can be one, opens the source, and copies it: [`copy`]. What fails in passing is
+//! tried again here, by one policy. Whoever finds a copy, or loses the put, adopts it with the facts that stand beside it:
+//! [`adopt`]. Dropped at any moment, a transfer leaves a whole object, or none.
+
+mod adopt;
+mod body;
+mod copy;
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+use tokio::time::sleep;
+use tracing::debug;
+
+use super::claims::{ClaimAnswer, Claims};
+use super::lanes::Lanes;
+use super::memory::Parts;
+use super::outage::Gate;
+use super::retry::{Next, RetryPolicy};
+use super::tally::{Counted, Tally};
+use crate::domain::access::Grant;
+use crate::domain::attachment_url::redacted;
+use crate::domain::facts::Facts;
+use crate::domain::fault::{AttachmentFault, Code};
+use crate::domain::id::TaskId;
+use crate::domain::media_type::{MediaType, contradicts};
+use crate::domain::object_key::{AskedBy, Key, ObjectId, ObjectIdentity};
+use crate::domain::plan::Profile;
+use crate::domain::receipt::Outcome;
+use crate::domain::source::Source;
+use crate::domain::task::Attachment;
+use crate::domain::team::KnownTeam;
+use crate::ports::fetcher::{FetchRequest, Fetcher, Want};
+use crate::ports::store::{Store, StoreError};
+
+/// One attachment to copy.
+#[derive(Debug, Clone)]
+pub struct Job {
+    /// Whose it is.
+    pub team: Arc<KnownTeam>,
+    /// Its task.
+    pub task: TaskId,
+    /// The task's round.
+    pub round: u32,
+    /// The attachment.
+    pub attachment: Attachment,
+    /// Where it comes from.
+    pub source: Source,
+    /// With whose rights it is read.
+    pub grant: Grant,
+    /// What is done to it.
+    pub profile: Profile,
+    /// Whether somebody may have copied it before: a redelivery or a re-import. A first delivery does not look before it
+    /// puts.
+    pub look: bool,
+    /// Set once an attachment of this delivery is in flight: until then it has only waited for others.
+    pub begun: Arc<AtomicBool>,
+}
+
+impl Job {
+    fn object_id(&self, pin: Option<&str>) -> ObjectId {
+        let asked_by = AskedBy { task: &self.task, attachment: &self.attachment.id, round: self.round };
+        ObjectId::of(&ObjectIdentity {
+            team: &self.team.id,
+            source: &self.source,
+            pin,
+            profile_fingerprint: &self.profile.fingerprint,
+            asked_by,
+        })
+    }
+
+    fn request(&self, want: Want) -> FetchRequest {
+        FetchRequest { team: Arc::clone(&self.team), source: self.source.clone(), grant: self.grant.clone(), want }
+    }
+}
+
+/// A copy that is there.
+struct Stored {
+    key: Key,
+    facts: Facts,
+    is_new: bool,
+}
+
+/// What became of an attachment in this delivery.
+#[derive(Debug, Clone)]
+pub struct Tried {
+    /// Its outcome, final unless it may be tried again.
+    pub outcome: Outcome,
+    /// Whether this delivery made the copy.
+    pub is_new_copy: bool,
+    /// When the source asked us to come back.
+    pub come_back: Option<Duration>,
+}
+
+impl Tried {
+    /// An attachment that nothing was tried for.
+    #[must_use]
+    pub fn refused(outcome: Outcome) -> Self {
+        Self { outcome, is_new_copy: false, come_back: None }
+    }
+}
+
+/// Copies attachments.
+pub struct Transfer {
+    /// Where copies go.
+    pub store: Arc<dyn Store>,
+    /// Where they come from.
+    pub fetcher: Arc<dyn Fetcher>,
+    /// Whose buckets and roles are whose.
+    pub claims: Claims,
+    /// Open while the store answers.
+    pub store_gate: Gate,
+    /// Memory for parts.
+    pub parts: Parts,
+    /// Who may be in flight.
+    pub lanes: Lanes,
+    /// When a try is repeated.
+    pub retry: RetryPolicy,
+    /// The largest attachment in bytes.
+    pub bytes_max: u64,
+    /// What was done so far.
+    pub tally: Arc<Tally>,
+}
+
+impl Transfer {
+    /// Copies one attachment and says what became of it. Waits as long as the store is away: whoever holds a deadline races
+    /// it with this.
+    pub async fn run(&self, job: &Job) -> Tried {
+        match self.look(job).await {
+            Ok(Some(stored)) => return self.stored(job, stored),
+            Ok(None) => {}
+            Err(fault) => return Tried::refused(Outcome::failed(&job.attachment, &fault, 0)),
+        }
+        let mut tried = 0;
+        loop {
+            tried += 1;
+            let fault = match self.try_once(job).await {
+                Ok(stored) => return self.stored(job, stored),
+                Err(fault) => fault,
+            };
+            match self.retry.next(fault.fault(), tried, rand::random()) {
+                Next::After(wait) => {
+                    debug!(attachment.id = %job.attachment.id, code = %fault.code, ?wait, "trying an attachment again");
+                    Tally::add(&self.tally.retries);
+                    sleep(wait).await;
+                }
+                Next::GiveUp => return self.give_up(job, &fault, tried).await,
+            }
+        }
+    }
+
+    async fn try_once(&self, job: &Job) -> Result<Stored, AttachmentFault> {
+        let _in_flight = self.lanes.enter(&job.team, &job.source.place()).await;
+        job.begun.store(true, Relaxed);
+        let _counted = Counted::one(&self.tally.in_flight);
+        let fetched = self.fetcher.open(job.request(Want::Body)).await?;
+        let id = job.object_id(fetched.version.pin());
+        if job.look
+            && fetched.version.pin().is_some()
+            && let Some(stored) = self.adopt(job, &id).await?
+        {
+            return Ok(stored);
+        }
+        let (fetched, grant) = self.with_memory(job, fetched).await?;
+        let id = job.object_id(fetched.version.pin());
+        self.copy(job, &id, fetched, grant).await
+    }
+
+    /// Makes sure that what the grant uses is the team's own, before it is used first.
+    async fn claim(&self, job: &Job) -> Result<(), AttachmentFault> {
+        for claimed in job.grant.claims(&job.source) {
+            let answer = self.ask_store(|| self.claims.claim(claimed.kind, &claimed.name, &job.team.id)).await?;
+            match answer {
+                ClaimAnswer::Ours => {}
+                // Whose it is instead is nothing for this team to know.
+                ClaimAnswer::Other(_) => {
+                    let message = format!("this {} belongs to another team here", claimed.kind.as_str());
+                    return Err(AttachmentFault::new(claimed.refusal, message));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Looks for a copy that an earlier delivery left, without asking for the body: by the name that needs no version, then
+    /// by the version that the source tells in a `HEAD`. A source that answers no `HEAD` is simply opened.
+    async fn look(&self, job: &Job) -> Result<Option<Stored>, AttachmentFault> {
+        self.claim(job).await?;
+        if !job.look {
+            return Ok(None);
+        }
+        if let Some(stored) = self.adopt(job, &job.object_id(None)).await? {
+            return Ok(Some(stored));
+        }
+        match job.source {
+            Source::Http(_) | Source::S3 { .. } => {}
+            Source::Gcs { .. } | Source::File(_) | Source::Text(_) => return Ok(None),
+        }
+        let said = {
+            let _in_flight = self.lanes.enter(&job.team, &job.source.place()).await;
+            job.begun.store(true, Relaxed);
+            self.fetcher.open(job.request(Want::Head)).await
+        };
+        let Ok(said) = said else { return Ok(None) };
+        match said.version.pin() {
+            Some(pin) => self.adopt(job, &job.object_id(Some(pin))).await,
+            None => Ok(None),
+        }
+    }
+
+    fn stored(&self, job: &Job, stored: Stored) -> Tried {
+        let outcome = Outcome::stored(&job.attachment, self.store.uri(&stored.key), stored.facts);
+        Tried { outcome, is_new_copy: stored.is_new, come_back: None }
+    }
+
+    /// The last word on an attachment that could not be copied here: another delivery may have copied it meanwhile, and then
+    /// its copy counts.
+    async fn give_up(&self, job: &Job, fault: &AttachmentFault, tried: u32) -> Tried {
+        if let Ok(Some(stored)) = self.adopt(job, &job.object_id(None)).await {
+            return self.stored(job, stored);
+        }
+        let source = redacted(&job.source.name());
+        debug!(attachment.id = %job.attachment.id, source, %fault, tried, "gave an attachment up");
+        let outcome = Outcome::failed(&job.attachment, fault, tried);
+        Tried { outcome, is_new_copy: false, come_back: fault.retry_after }
+    }
+
+    /// Asks the store until it answers; what it answers wrongly is our own fault.
+    async fn ask_store<T, F>(&self, call: impl FnMut() -> F) -> Result<T, AttachmentFault>
+    where
+        F: Future<Output = Result<T, StoreError>>,
+    {
+        self.store_gate.until_answered(StoreError::is_transient, call).await.map_err(|error| broken_store(&error))
+    }
+
+    /// Checks what the sender said of an attachment against its facts.
+    fn check_promises(job: &Job, facts: &Facts) -> Result<(), AttachmentFault> {
+        if let Some(promised) = job.attachment.sha256
+            && promised != facts.source.sha256
+        {
+            let message = format!("the task gives the digest {promised}, the content has {}", facts.source.sha256);
+            return Err(AttachmentFault::new(Code::DigestMismatch, message));
+        }
+        Self::check_media(job, &facts.source.media_type)
+    }
+
+    fn check_media(job: &Job, found: &str) -> Result<(), AttachmentFault> {
+        match &job.attachment.media_type {
+            Some(declared) if MediaType::parse(found).is_some_and(|found| contradicts(declared, &found)) => {
+                let message = format!("the task declares {declared}, the content is {found}");
+                Err(AttachmentFault::new(Code::MediaMismatch, message))
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    fn count_copy(&self, bytes: u64) {
+        Tally::add(&self.tally.stored);
+        self.tally.bytes.fetch_add(bytes, Relaxed);
+    }
+}
+
+fn broken_store(error: &StoreError) -> AttachmentFault {
+    AttachmentFault::new(Code::Internal, format!("internal storage: {error}"))
+}

@@ -1,0 +1,7 @@
+//! The `longshore` command: see [`longshore::shell`].
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    longshore::shell::run()
+}

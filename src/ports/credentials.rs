@@ -1,0 +1,48 @@
+//! Keys for what a team granted: those of the grant, and never anybody else's.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use secrecy::SecretString;
+
+use crate::domain::access::Grant;
+use crate::domain::fault::AttachmentFault;
+use crate::domain::id::TeamId;
+
+/// Keys that sign requests to AWS.
+#[derive(Debug, Clone)]
+pub struct AwsKeys {
+    /// Names the key; no secret.
+    pub access_key_id: String,
+    /// Signs.
+    pub secret_access_key: SecretString,
+    /// Goes with every request that temporary keys sign.
+    pub session_token: Option<SecretString>,
+}
+
+/// What the keys are for.
+#[derive(Debug, Clone, Copy)]
+pub struct AwsUse<'a> {
+    /// Whose request it is.
+    pub team: &'a TeamId,
+    /// With whose rights.
+    pub grant: &'a Grant,
+    /// The bucket; the keys are good for no other.
+    pub bucket: &'a str,
+}
+
+/// Gives keys for grants.
+#[async_trait]
+pub trait AwsCredentials: Send + Sync + 'static {
+    /// Returns keys that are good now. May be repeated, and is meant to be asked before every request: keys are kept, and
+    /// fetched by one caller for all who wait. Dropped, it leaves the fetching to the next who asks.
+    ///
+    /// # Errors
+    /// `integration_broken` for a role that refuses us; `integration_missing` for a grant that is none of AWS's; what passes
+    /// for the rest. A failure is remembered for some seconds.
+    async fn keys(&self, wanted: AwsUse<'_>) -> Result<Arc<AwsKeys>, AttachmentFault>;
+
+    /// Says that `keys` were refused as ended or unknown, so that the next who asks gets others. Keys that were replaced
+    /// meanwhile stay.
+    async fn refused(&self, wanted: AwsUse<'_>, keys: &AwsKeys);
+}

@@ -1,0 +1,12 @@
+//! What the engine asks of the world: traits with their contracts, in our own types.
+//!
+//! Each contract was written from two real services and is kept by a suite in `testing::contracts` that every adapter passes.
+
+pub mod budget;
+pub mod clock;
+pub mod credentials;
+pub mod fetcher;
+pub mod publisher;
+pub mod queue;
+pub mod store;
+pub mod teams;

@@ -1,0 +1,62 @@
+//! The metrics in Prometheus's text form.
+//!
+//! Only what is counted is shown: names that the interface promises and nothing counts yet are missing, not zero.
+
+use std::fmt::Write;
+use std::sync::atomic::Ordering::Relaxed;
+
+use super::Running;
+use crate::domain::fault::Code;
+use crate::ports::queue::Depth;
+
+/// Writes all metrics of a worker; `depth` is the queue's, if it could be counted.
+pub(super) fn text(running: &Running, depth: Option<Depth>) -> String {
+    let tally = &running.tally;
+    let mut page = Page::default();
+    page.family("tasks_total", "counter", "Tasks that ended.");
+    page.sample("tasks_total", "{status=\"completed\"}", tally.completed.load(Relaxed));
+    page.sample("tasks_total", "{status=\"partial\"}", tally.partial.load(Relaxed));
+    page.sample("tasks_total", "{status=\"failed\"}", tally.failed.load(Relaxed));
+    page.family("attachments_total", "counter", "Attachments that ended.");
+    page.sample("attachments_total", "{status=\"stored\",code=\"\"}", tally.stored.load(Relaxed));
+    page.sample("attachments_total", "{status=\"adopted\",code=\"\"}", tally.adopted.load(Relaxed));
+    for (code, failed) in Code::ALL.iter().zip(&tally.failed_by_code) {
+        let labels = format!("{{status=\"failed\",code=\"{code}\"}}");
+        page.sample("attachments_total", &labels, failed.load(Relaxed));
+    }
+    page.family("bytes_total", "counter", "Bytes of bodies.");
+    page.sample("bytes_total", "{direction=\"in\"}", tally.bytes.load(Relaxed));
+    page.family("retries_total", "counter", "Tries of attachments after the first.");
+    page.sample("retries_total", "", tally.retries.load(Relaxed));
+    page.family("dead_letters_total", "counter", "Messages that went to the dead-letter queue.");
+    page.sample("dead_letters_total", "", tally.dead.load(Relaxed));
+    page.family("in_flight", "gauge", "What is worked on now.");
+    page.sample("in_flight", "{kind=\"message\"}", tally.in_hand.load(Relaxed));
+    page.sample("in_flight", "{kind=\"attachment\"}", tally.in_flight.load(Relaxed));
+    page.family("buffered_bytes", "gauge", "Bytes of parts in memory.");
+    page.sample("buffered_bytes", "", running.pools.parts.held());
+    if let Some(depth) = depth {
+        page.family("queue_depth", "gauge", "Messages of the task queue: visible, leased and delayed.");
+        page.sample("queue_depth", "", depth.total());
+    }
+    page.text
+}
+
+#[derive(Default)]
+struct Page {
+    text: String,
+}
+
+impl Page {
+    fn family(&mut self, name: &str, kind: &str, help: &str) {
+        self.line(format_args!("# HELP longshore_{name} {help}\n# TYPE longshore_{name} {kind}"));
+    }
+
+    fn sample(&mut self, name: &str, labels: &str, value: impl std::fmt::Display) {
+        self.line(format_args!("longshore_{name}{labels} {value}"));
+    }
+
+    fn line(&mut self, line: std::fmt::Arguments<'_>) {
+        writeln!(self.text, "{line}").expect("text takes everything");
+    }
+}

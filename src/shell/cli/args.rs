@@ -1,0 +1,232 @@
+//! The command line: every command with its options, as a person types them.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Copies what tasks point at into internal storage, with each team's own rights.
+#[derive(Debug, Parser)]
+#[command(name = "longshore", version, about, max_term_width = 110, arg_required_else_help = true)]
+pub struct Cli {
+    /// Configuration file [default: $LONGSHORE_CONFIG, then ./longshore.toml, then built-in defaults]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Print JSON instead of a table
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// What to do
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Runs the worker
+    Worker(WorkerArgs),
+    /// Copies a dataset in this process, on the embedded queue
+    Import(ImportArgs),
+    /// Puts task messages on the task queue: one JSON document, or JSON lines
+    Submit(SubmitArgs),
+    /// Prints a task's receipt
+    Receipt(ReceiptArgs),
+    /// Prints the events of `events.url = "local:"`, one JSON document a line
+    Events(EventsArgs),
+    /// Works the dead-letter queue
+    #[command(subcommand)]
+    Dead(DeadCommand),
+    /// Shows and moves claims
+    #[command(subcommand)]
+    Team(TeamCommand),
+    /// Checks and shows the configuration
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// Prints a JSON Schema, or the AsyncAPI document
+    Schema {
+        /// Of what
+        what: SchemaOf,
+    },
+    /// Prints shell completions
+    Completions {
+        /// For which shell
+        shell: clap_complete::Shell,
+    },
+    /// Prints the manual page
+    Man,
+}
+
+/// Options of `worker`.
+#[derive(Debug, Args)]
+pub struct WorkerArgs {
+    /// What it works on [default: all that there is]
+    #[arg(long, value_delimiter = ',', value_name = "ROLE")]
+    pub roles: Vec<Role>,
+    /// End when the queues are empty and nothing is in hand
+    #[arg(long)]
+    pub until_empty: bool,
+}
+
+/// What a worker may work on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Role {
+    /// Tasks of the task queue.
+    Ingest,
+    /// Imports of the task queue.
+    Imports,
+    /// Deliveries of completions to customers.
+    Webhooks,
+}
+
+/// Options of `import`.
+#[derive(Debug, Args)]
+pub struct ImportArgs {
+    /// The manifest: a file, or an http(s) or file URL; .gz and .zst are read through
+    pub manifest: String,
+    /// The team; needed where rows name none
+    #[arg(long)]
+    pub team: Option<String>,
+    /// The manifest's format
+    #[arg(long, default_value = "auto", value_name = "FORMAT")]
+    pub format: ManifestFormat,
+    /// The import's id: the same id goes on where it ended [default: made from the manifest and the team]
+    #[arg(long)]
+    pub id: Option<String>,
+    /// Only submit an import message
+    #[arg(long)]
+    pub enqueue: bool,
+    /// Write the result manifest to this file: the rows, each URL replaced by its copy's
+    #[arg(long, value_name = "FILE")]
+    pub report: Option<PathBuf>,
+    /// Try the rows that failed again, and only those
+    #[arg(long)]
+    pub retry_failed: bool,
+    /// The normalization profile [default: the team's]
+    #[arg(long, value_name = "PROFILE")]
+    pub normalize: Option<String>,
+}
+
+/// How a manifest is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ManifestFormat {
+    /// Told by the content.
+    Auto,
+    /// One task body a line.
+    Tasks,
+    /// One URL a line.
+    Urls,
+    /// A header with a column `url`, perhaps `id`.
+    Csv,
+    /// Frame rows.
+    Aquarium,
+    /// Items and scenes.
+    Nucleus,
+    /// Data rows.
+    Labelbox,
+}
+
+/// Options of `submit`.
+#[derive(Debug, Args)]
+pub struct SubmitArgs {
+    /// One JSON document, or JSON lines; `-` for standard input
+    pub file: PathBuf,
+    /// Start a new round of tasks that have ended
+    #[arg(long)]
+    pub again: bool,
+}
+
+/// Options of `receipt`.
+#[derive(Debug, Args)]
+pub struct ReceiptArgs {
+    /// The team
+    pub team: String,
+    /// The task
+    pub task_id: String,
+    /// This round's [default: the latest]
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
+    pub round: Option<u32>,
+}
+
+/// Options of `events`.
+#[derive(Debug, Args)]
+pub struct EventsArgs {
+    /// Go on with new ones as they come
+    #[arg(long)]
+    pub follow: bool,
+}
+
+/// What to do with dead letters.
+#[derive(Debug, Subcommand)]
+pub enum DeadCommand {
+    /// Lists them, oldest first
+    List {
+        /// At most so many
+        #[arg(long, default_value_t = 100)]
+        limit: usize,
+    },
+    /// Shows one whole
+    Show {
+        /// Its id, from `dead list`
+        id: String,
+    },
+    /// Puts them back on the task queue with their original body and attributes
+    Replay {
+        /// These, by id
+        #[arg(required_unless_present = "all", conflicts_with = "all")]
+        ids: Vec<String>,
+        /// All
+        #[arg(long)]
+        all: bool,
+    },
+    /// Deletes all of them, or those named, for good
+    Purge {
+        /// Only these, by id
+        ids: Vec<String>,
+        /// Do not ask
+        #[arg(long)]
+        yes: bool,
+    },
+}
+
+/// What to do with teams.
+#[derive(Debug, Subcommand)]
+pub enum TeamCommand {
+    /// Shows who claimed which bucket, role, account or tenant
+    Claims {
+        /// Only this team's
+        team: Option<String>,
+    },
+    /// Moves a claim
+    Claim {
+        /// What, its name, and to whom; KIND is bucket, role, external_id, service_account, uid, tenant or account
+        #[arg(long = "move", required = true, num_args = 3, value_names = ["KIND", "NAME", "TEAM"])]
+        moved: Vec<String>,
+    },
+}
+
+/// What to do with the configuration.
+#[derive(Debug, Clone, Copy, Subcommand)]
+pub enum ConfigCommand {
+    /// Reports every mistake at once, in the configuration and the teams file
+    Check,
+    /// Prints the settings in force, secrets masked
+    Show,
+}
+
+/// What a schema is of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum SchemaOf {
+    /// A task message.
+    Task,
+    /// An import message.
+    Import,
+    /// A completion event.
+    Completion,
+    /// A receipt.
+    Receipt,
+    /// A configuration file.
+    Config,
+    /// A teams file.
+    Teams,
+    /// All messages, as AsyncAPI 3.
+    Asyncapi,
+}

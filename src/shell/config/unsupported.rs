@@ -1,0 +1,31 @@
+//! What can be written down but is not built yet: refused, so that nobody believes it is in force.
+//!
+//! The one place to shorten when a feature lands.
+
+use super::address::TeamsSource;
+use super::errors::ConfigError;
+use super::places::Places;
+use super::sections::Config;
+
+/// Tells whether a configuration asks for a feature.
+type Asks = fn(&Config) -> bool;
+
+/// The keys of features that this version does not have.
+const NOT_YET: [(&str, Asks); 10] = [
+    ("queue.sns_topics", |config| !config.queue.sns_topics.is_empty()),
+    ("queue.sns_certificates", |config| config.queue.sns_certificates.is_some()),
+    ("queue.pointer_buckets", |config| !config.queue.pointer_buckets.is_empty()),
+    ("webhooks.queue_url", |config| config.webhooks.queue_url.is_some()),
+    ("teams.source", |config| matches!(config.teams.source, TeamsSource::Directory { .. })),
+    ("sources.http.egress_proxy", |config| config.sources.http.egress_proxy.is_some()),
+    ("sources.http.bind_address", |config| config.sources.http.bind_address.is_some()),
+    ("normalize", |config| !config.normalize.is_empty()),
+    ("limits.shared.redis_url", |config| config.limits.shared.redis_url.is_some()),
+    ("telemetry.otlp_endpoint", |config| config.telemetry.otlp_endpoint.is_some()),
+];
+
+/// Returns one mistake for each feature that `config` asks for and this version does not have.
+pub(super) fn unsupported(config: &Config, places: &Places) -> Vec<ConfigError> {
+    let asked = NOT_YET.iter().filter(|(_, asks)| asks(config));
+    asked.map(|(key, _)| places.error(key, "is not supported by this version yet: leave it out".to_owned())).collect()
+}

@@ -1,0 +1,179 @@
+//! Opens task queues, dead letters and what completions are published to.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use secrecy::SecretString;
+
+use super::{Trouble, bad_setting};
+use crate::adapters::amqp::{AmqpDeadLetters, AmqpEventOptions, AmqpOptions, AmqpPublisher, AmqpQueue};
+use crate::adapters::local::{LocalDatabase, LocalEvents, LocalQueue, LocalQueueOptions, OpenError};
+use crate::adapters::sqs::{SqsDeadLetters, SqsEventOptions, SqsOptions, SqsPublisher, SqsQueue};
+use crate::domain::id::ImportId;
+use crate::ports::clock::Clock;
+use crate::ports::publisher::Publisher;
+use crate::ports::queue::{DeadLetters, Queue, QueueError};
+use crate::ports::store::Store;
+use crate::shell::config::{Config, Endpoint, QueueUrl};
+use crate::shell::exit::Failure;
+
+/// The name of the task queue in the embedded database.
+const LOCAL_TASKS: &str = "tasks";
+/// How long one call waits for a first message of the embedded queue: an end is noticed within it.
+const LOCAL_WAIT: Duration = Duration::from_secs(1);
+/// Messages that the broker hands out ahead are bounded by what RabbitMQ allows for quorum queues.
+const PREFETCH_MAX: u16 = 2000;
+
+/// Opens the task queue. A broker is not asked for anything yet: it is met when the queue is first used.
+///
+/// # Errors
+/// [`Trouble`] of the embedded database, or a URL that cannot be right.
+pub async fn task_queue(config: &Config, store: Option<Arc<dyn Store>>) -> Result<Arc<dyn Queue>, Trouble> {
+    match &config.queue.url {
+        QueueUrl::Local { .. } => {
+            let database = database(&config.queue_database()).await?;
+            Ok(Arc::new(LocalQueue::new(database, LOCAL_TASKS, local_options(config))))
+        }
+        QueueUrl::Amqp { url } => {
+            let queue = AmqpQueue::new(amqp_options(config, url.expose().as_str()));
+            Ok(Arc::new(queue.map_err(|error| bad_setting("queue.url", &error))?))
+        }
+        QueueUrl::Sqs { url } => {
+            let options = sqs_options(config, url, store).await;
+            let queue = SqsQueue::new(&options).map_err(|error| bad_setting("queue.url", &error))?;
+            queue.check().await.map_err(|error| shown("queue.url", &error))?;
+            Ok(Arc::new(queue))
+        }
+    }
+}
+
+/// What a queue's answer at the start means.
+fn shown(key: &str, error: &QueueError) -> Trouble {
+    match error {
+        QueueError::Unavailable(_) => Trouble::ForNow(format!("{key}: {error}")),
+        QueueError::Refused(_) | QueueError::LeaseLost => bad_setting(key, error),
+    }
+}
+
+async fn sqs_options(config: &Config, url: &Endpoint, store: Option<Arc<dyn Store>>) -> SqsOptions {
+    let sdk = super::aws(config).await;
+    SqsOptions {
+        endpoint_url: config.aws.sqs_endpoint_url.as_ref().map(|url| url.expose().to_string()),
+        region: config.aws.region.clone(),
+        lease: config.queue.lease.get(),
+        store,
+        ..SqsOptions::new(url.expose().as_str(), &config.queue.dead_letter, sdk)
+    }
+}
+
+/// An import's own queue in the embedded database, and its dead letters.
+pub struct ImportQueue {
+    /// The queue.
+    pub queue: Arc<dyn Queue>,
+    /// Its dead letters, which `longshore dead` does not see: the import's report tells of them.
+    pub dead: Arc<dyn DeadLetters>,
+}
+
+/// Opens the queue of an import, in the embedded database whatever the task queue is.
+///
+/// # Errors
+/// [`Trouble`] of the database.
+pub async fn import_queue(config: &Config, import: &ImportId) -> Result<ImportQueue, Trouble> {
+    let database = database(&config.queue_database()).await?;
+    let queue = Arc::new(LocalQueue::new(database, &format!("import:{import}"), local_options(config)));
+    Ok(ImportQueue { queue: Arc::clone(&queue) as Arc<dyn Queue>, dead: queue })
+}
+
+fn local_options(config: &Config) -> LocalQueueOptions {
+    LocalQueueOptions { lease: config.queue.lease.get(), wait: LOCAL_WAIT }
+}
+
+async fn database(path: &Path) -> Result<LocalDatabase, Trouble> {
+    LocalDatabase::open(path).await.map_err(|error| match error {
+        OpenError::NotOurs { .. } | OpenError::Newer { .. } => {
+            Trouble::ForGood(Failure::bad_input(format!("queue.url: {error}; move it away, or name another path")))
+        }
+        OpenError::Unusable { .. } => Trouble::ForNow(format!("queue.url: {error}; look at its folder and rights")),
+    })
+}
+
+fn amqp_options(config: &Config, url: &str) -> AmqpOptions {
+    let in_hand = u16::try_from(config.limits.messages_in_hand).unwrap_or(u16::MAX);
+    AmqpOptions {
+        url: SecretString::from(url.to_owned()),
+        tls: None,
+        queue: config.queue.name.clone(),
+        dead_letter: config.queue.dead_letter.clone(),
+        declare: config.queue.declare,
+        prefetch: in_hand.clamp(1, PREFETCH_MAX),
+    }
+}
+
+/// Opens the dead-letter queue.
+///
+/// # Errors
+/// As [`task_queue`].
+pub async fn dead_letters(config: &Config) -> Result<Arc<dyn DeadLetters>, Trouble> {
+    match &config.queue.url {
+        QueueUrl::Local { .. } => {
+            let database = database(&config.queue_database()).await?;
+            Ok(Arc::new(LocalQueue::new(database, LOCAL_TASKS, local_options(config))))
+        }
+        QueueUrl::Amqp { url } => {
+            let dead = AmqpDeadLetters::new(amqp_options(config, url.expose().as_str()));
+            Ok(Arc::new(dead.map_err(|error| bad_setting("queue.url", &error))?))
+        }
+        QueueUrl::Sqs { url } => {
+            let store = super::store(config).await?.store;
+            let options = sqs_options(config, url, Some(store)).await;
+            let dead = SqsDeadLetters::new(&options).map_err(|error| bad_setting("queue.dead_letter", &error))?;
+            Ok(Arc::new(dead))
+        }
+    }
+}
+
+/// Opens what completions are published to, if anything.
+///
+/// # Errors
+/// As [`task_queue`].
+pub async fn publisher(config: &Config) -> Result<Option<Arc<dyn Publisher>>, Trouble> {
+    match &config.events.url {
+        None => Ok(None),
+        Some(QueueUrl::Local { .. }) => {
+            Ok(local_events(config).await?.map(|events| Arc::new(events) as Arc<dyn Publisher>))
+        }
+        Some(QueueUrl::Amqp { url }) => {
+            let options = AmqpEventOptions {
+                url: SecretString::from(url.expose().to_string()),
+                tls: None,
+                exchange: config.events.exchange.clone(),
+                declare: config.queue.declare,
+                mandatory: config.events.mandatory,
+            };
+            let publisher = AmqpPublisher::new(options).map_err(|error| bad_setting("events.url", &error))?;
+            Ok(Some(Arc::new(publisher)))
+        }
+        Some(QueueUrl::Sqs { url }) => {
+            let options = SqsEventOptions {
+                queue_url: url.expose().to_string(),
+                sdk: super::aws(config).await,
+                endpoint_url: config.aws.sqs_endpoint_url.as_ref().map(|url| url.expose().to_string()),
+                region: config.aws.region.clone(),
+            };
+            let publisher = SqsPublisher::new(&options).map_err(|error| bad_setting("events.url", &error))?;
+            Ok(Some(Arc::new(publisher)))
+        }
+    }
+}
+
+/// Opens the local events, where events are local.
+///
+/// # Errors
+/// [`Trouble`] of the database.
+pub async fn local_events(config: &Config) -> Result<Option<LocalEvents>, Trouble> {
+    let Some(path) = config.events_database() else {
+        return Ok(None);
+    };
+    Ok(Some(LocalEvents::new(database(&path).await?, Clock::System)))
+}

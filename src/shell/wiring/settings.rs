@@ -1,0 +1,77 @@
+//! What the deployment decides for the engine, out of the configuration.
+
+use std::collections::HashMap;
+
+use crate::domain::access::CrossAccount;
+use crate::domain::plan::Policy;
+use crate::domain::settlement::MessageBackoff;
+use crate::engine::limits::{Limit, LimitTable, Limits};
+use crate::engine::retry::RetryPolicy;
+use crate::engine::settings::Settings;
+use crate::shell::config::{Config, CrossAccount as CrossAccountConfig, Limit as LimitConfig, StoreUrl};
+
+/// What the deployment decides for the engine.
+#[must_use]
+pub fn settings(config: &Config) -> Settings {
+    let usize_of = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
+    Settings {
+        messages_in_hand: config.limits.messages_in_hand as usize,
+        attachments_in_flight: config.limits.attachments_in_flight as usize,
+        memory_bytes: usize_of(config.limits.memory.get()),
+        attachment_bytes_max: config.sources.http.max_bytes.get(),
+        max_attempts: config.queue.max_attempts,
+        hold: config.queue.hold.get(),
+        backoff: MessageBackoff { base: config.retry.message_base.get(), max: config.retry.message_max.get() },
+        retry: retry(config),
+        limits: limits(config),
+        policy: Policy {
+            allow_plain: config.sources.http.allow_plain,
+            cross_account: match config.sources.s3.cross_account {
+                CrossAccountConfig::Declared => CrossAccount::Declared,
+                CrossAccountConfig::Open => CrossAccount::Open,
+                CrossAccountConfig::Off => CrossAccount::Off,
+            },
+            own_bucket: match &config.store.url {
+                StoreUrl::S3 { bucket, .. } => Some(bucket.clone()),
+                StoreUrl::File { .. } => None,
+            },
+            profiles: ["original", "standard"].map(str::to_owned).into(),
+        },
+        grace: config.shutdown.grace.get(),
+    }
+}
+
+/// How often something is tried in place.
+#[must_use]
+pub fn retry(config: &Config) -> RetryPolicy {
+    RetryPolicy { tries: config.retry.tries, base: config.retry.base.get(), max: config.retry.max.get() }
+}
+
+fn limits(config: &Config) -> LimitTable {
+    let limits = &config.limits;
+    let hosts = limits.host.keys().map(|host| (host.clone(), limit(limits.for_host(host))));
+    LimitTable::new(Limits {
+        per_host: limit(limits.per_host),
+        hosts: hosts.collect::<HashMap<_, _>>(),
+        per_bucket: limit(limits.per_bucket),
+        per_team: limit(limits.per_team),
+    })
+}
+
+fn limit(config: LimitConfig) -> Limit {
+    Limit {
+        requests_per_second: whole_rate(config.requests_per_second.get()),
+        in_flight: config.in_flight as usize,
+        bytes_per_second: config.bytes_per_second.get(),
+    }
+}
+
+/// The engine counts whole requests a second, so a fraction is cut; less than one a second becomes one.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "the configuration bounds it between 0 and a million"
+)]
+fn whole_rate(rate: f64) -> u32 {
+    (rate as u32).max(1)
+}

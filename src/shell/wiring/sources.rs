@@ -1,0 +1,107 @@
+//! Makes the fetcher of all sources.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::adapters::credentials::aws::{AwsIdentities, AwsOptions};
+use crate::adapters::fetch::file::{FileFetcher, FileOptions};
+use crate::adapters::fetch::http::HttpFetcher;
+use crate::adapters::fetch::s3::{Addressing, Region, S3Fetcher, S3SourceOptions};
+use crate::adapters::fetch::text::TextFetcher;
+use crate::adapters::fetch::{ClientError, HttpOptions, Sources};
+use crate::engine::limits::Paces;
+use crate::engine::settings::Settings;
+use crate::ports::budget::Budget;
+use crate::ports::fetcher::Fetcher;
+use crate::shell::config::{Config, Endpoint, HttpSourceConfig, StoreUrl};
+use crate::shell::exit::Failure;
+
+/// The region that is asked first where nobody names one.
+const DEFAULT_REGION: &str = "us-east-1";
+
+/// Where files may be read from.
+#[derive(Debug, Clone)]
+pub enum FileRoots {
+    /// Below the configured roots, each team in a folder of its own: for tasks from a queue.
+    PerTeam,
+    /// Below the configured roots and these folders, whosever they are: the person who started this process has named them.
+    And(Vec<PathBuf>),
+}
+
+/// Makes the fetcher of all sources, at the pace of the settings' limits.
+///
+/// # Errors
+/// A machine whose TLS set-up cannot be used.
+pub async fn fetcher(config: &Config, settings: &Settings, roots: FileRoots) -> Result<Arc<dyn Fetcher>, Failure> {
+    let paces: Arc<dyn Budget> = Arc::new(Paces::new(settings.limits.clone()));
+    let http = HttpFetcher::new(http_options(&config.sources.http), Arc::clone(&paces)).map_err(bad_tls)?;
+    Ok(Arc::new(Sources {
+        http: Arc::new(http),
+        s3: Some(s3_fetcher(config, paces).await?),
+        file: file_fetcher(config, roots),
+        text: Arc::new(TextFetcher),
+    }))
+}
+
+fn bad_tls(error: ClientError) -> Failure {
+    Failure::bad_input(format!("this machine's TLS certificates: {error}"))
+}
+
+/// Reads `s3://` sources with the teams' roles, or with the worker's own identity where the deployment allows it.
+async fn s3_fetcher(config: &Config, budget: Arc<dyn Budget>) -> Result<Arc<dyn Fetcher>, Failure> {
+    let region =
+        super::aws(config).await.region().map(ToString::to_string).unwrap_or_else(|| DEFAULT_REGION.to_owned());
+    let named = Region::parse(&region)
+        .ok_or_else(|| Failure::bad_input(format!("aws.region: {region:?} is no region's name")))?;
+    let endpoint = |endpoint: &Option<Endpoint>| endpoint.as_ref().map(|url| url.expose().clone());
+    let sts_endpoint_url = endpoint(&config.aws.sts_endpoint_url).map(String::from);
+    let replica = format!("longshore-{}", std::process::id());
+    let identities = AwsIdentities::load(AwsOptions { region, sts_endpoint_url, replica }).await;
+    let s3 = &config.sources.s3;
+    let options = S3SourceOptions {
+        addressing: endpoint(&s3.endpoint_url).map_or(Addressing::Aws, Addressing::Endpoint),
+        region: named,
+        http: HttpOptions {
+            allow_networks: s3.allow_networks.iter().map(|network| network.get()).collect(),
+            idle_connections_per_host: config.limits.per_bucket.in_flight as usize,
+            ..http_options(&config.sources.http)
+        },
+    };
+    Ok(Arc::new(S3Fetcher::new(options, Arc::new(identities), budget).map_err(bad_tls)?))
+}
+
+fn http_options(http: &HttpSourceConfig) -> HttpOptions {
+    HttpOptions {
+        allow_networks: http.allow_networks.iter().map(|network| network.get()).collect(),
+        allow_plain: http.allow_plain,
+        max_bytes: http.max_bytes.get(),
+        connect_timeout: http.connect_timeout.get(),
+        idle_timeout: http.idle_timeout.get(),
+        total_timeout: http.total_timeout.get(),
+        min_rate: http.min_rate.get(),
+        max_redirects: http.max_redirects,
+        ..HttpOptions::default()
+    }
+}
+
+fn file_fetcher(config: &Config, roots: FileRoots) -> Arc<dyn Fetcher> {
+    let excluded = match &config.store.url {
+        StoreUrl::File { path } => vec![path.clone()],
+        StoreUrl::S3 { .. } => Vec::new(),
+    };
+    let below = |roots: Vec<PathBuf>, per_team| {
+        FileFetcher::new(FileOptions {
+            roots,
+            per_team,
+            excluded: excluded.clone(),
+            bytes_max: config.sources.http.max_bytes.get(),
+        })
+    };
+    match roots {
+        FileRoots::PerTeam => Arc::new(below(config.sources.file.roots.clone(), true)),
+        FileRoots::And(named) => {
+            let all = [named, config.sources.file.roots.clone()].concat();
+            Arc::new(below(all, false))
+        }
+    }
+}

@@ -1,0 +1,56 @@
+//! Opens the teams directory.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use super::not_yet;
+use crate::adapters::teams::{TeamsFile, TeamsOptions, check};
+use crate::ports::teams::Teams;
+use crate::shell::config::{Loaded, TeamsSource, process_environment};
+use crate::shell::exit::{Exit, Failure};
+
+/// Opens the teams directory.
+///
+/// # Errors
+/// The mistakes of the file, one line each. A file that is not there has none: then nobody is a team yet.
+pub fn teams(loaded: &Loaded) -> Result<Arc<dyn Teams>, Failure> {
+    let path = match &loaded.config.teams.source {
+        TeamsSource::File { path } => path,
+        TeamsSource::Directory { .. } => return Err(not_yet("teams.source").into()),
+    };
+    let teams = TeamsFile::open(path, &teams_options(loaded, path)).map_err(|errors| Failure {
+        exit: Exit::BadInput,
+        lines: errors.mistakes.iter().map(|mistake| teams_line(path, mistake)).collect(),
+    })?;
+    Ok(Arc::new(teams))
+}
+
+/// Every mistake of the teams file, one line each.
+#[must_use]
+pub fn check_teams(loaded: &Loaded) -> Vec<String> {
+    let TeamsSource::File { path } = &loaded.config.teams.source else {
+        return Vec::new();
+    };
+    let text = match std::fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(error) => {
+            return vec![format!("teams.source: {} cannot be read: {error}", path.display())];
+        }
+    };
+    let mistakes = check(&text, &teams_options(loaded, path)).err().unwrap_or_default();
+    mistakes.iter().map(|mistake| teams_line(path, mistake)).collect()
+}
+
+fn teams_line(path: &Path, mistake: &dyn std::fmt::Display) -> String {
+    format!("{}: {mistake}", path.display())
+}
+
+fn teams_options(loaded: &Loaded, path: &Path) -> TeamsOptions {
+    let environment: HashMap<String, String> = process_environment().collect();
+    TeamsOptions {
+        integration_role_name: loaded.config.aws.integration_role_name.clone(),
+        folder: path.parent().unwrap_or(&loaded.base_dir).to_owned(),
+        environment: Arc::new(move |name| environment.get(name).cloned()),
+    }
+}

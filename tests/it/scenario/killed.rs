@@ -1,0 +1,124 @@
+//! Workers that are killed, stopped and replaced under load.
+
+use std::time::Duration;
+
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+use tokio::time::sleep;
+
+use super::hits::{Hit, fetched_again};
+use super::tasks::Draw;
+use super::world::{Setup, World};
+
+async fn world(setup: Setup) -> World {
+    let mut world = World::new(setup).await;
+    world.hurry();
+    // A killed worker's messages come back when its lease ends; on RabbitMQ at once.
+    world.set("QUEUE__LEASE", "2s");
+    world
+}
+
+async fn killed_at_random(setup: Setup, kills: usize) {
+    let world = world(setup).await;
+    let mut draw = Draw::new(500, &world.origin);
+    draw.slow_down("0.15");
+    let sent = draw.plain(500);
+    world.send(&sent).await;
+    let mut random = StdRng::seed_from_u64(9);
+    let mut hits = Vec::new();
+    for kill in 0..kills {
+        let before = world.origin.log("/blob").await.len();
+        let worker = world.worker();
+        // Every fifth is killed whatever it does, perhaps while it starts; the others at work.
+        if kill % 5 != 0 {
+            let some = random.random_range(5..45);
+            world.origin.log_grows_beyond(before + some, Duration::from_secs(30)).await;
+        }
+        sleep(Duration::from_millis(random.random_range(0..500))).await;
+        hits.push(Hit::kill(&world, worker).await);
+    }
+    eprintln!("   objects visible at the kills: {:?}", hits.iter().map(Hit::visible).collect::<Vec<_>>());
+    let last = hits.last().map_or(0, Hit::visible);
+    assert!(last > 0, "no kill hit a worker that had stored something");
+    world.run_until_empty(Duration::from_secs(80)).await;
+    let (_, seen) = world.all_right(&format!("500 tasks, {kills} SIGKILLs at random moments"), &sent).await;
+    assert_eq!(fetched_again(&hits, &seen, &sent), Vec::<String>::new(), "fetched although a copy was there");
+    world.clear().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_killed_at_random_moments_loses_nothing_on_rabbitmq_and_s3() {
+    killed_at_random(Setup::AmqpS3, 10).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_killed_at_random_moments_loses_nothing_on_one_machine() {
+    killed_at_random(Setup::LocalFile, 10).await;
+}
+
+async fn killed_with_full_hands(setup: Setup) {
+    let world = world(setup).await;
+    let mut draw = Draw::new(6, &world.origin);
+    draw.slow_down("0.4");
+    let sent = draw.singles(130);
+    world.send(&sent).await;
+    let mut hits = Vec::new();
+    for _ in 0..6 {
+        let before = world.origin.log("/blob").await.len();
+        let worker = world.worker();
+        world.origin.log_grows_beyond(before + 30, Duration::from_secs(20)).await;
+        hits.push(Hit::kill(&world, worker).await);
+    }
+    world.run_until_empty(Duration::from_secs(80)).await;
+    let (_, seen) = world.all_right("six SIGKILLs with full hands", &sent).await;
+    assert_eq!(fetched_again(&hits, &seen, &sent), Vec::<String>::new(), "fetched although a copy was there");
+    world.clear().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn six_kills_with_full_prefetch_dead_letter_nothing_on_rabbitmq_and_s3() {
+    killed_with_full_hands(Setup::AmqpS3).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn six_kills_with_full_hands_dead_letter_nothing_on_one_machine() {
+    killed_with_full_hands(Setup::LocalFile).await;
+}
+
+async fn rolling_restarts(setup: Setup) {
+    let world = world(setup).await;
+    let mut draw = Draw::new(10, &world.origin);
+    draw.slow_down("0.5");
+    let mut sent = Vec::new();
+    // A machine that is quick may have finished everything before the next worker is up.
+    let mut busy = 0;
+    let mut old = world.worker();
+    for _ in 0..10 {
+        let more = draw.plain(60);
+        world.send(&more).await;
+        sent.extend(more);
+        let mut new = world.worker();
+        new.works(Duration::from_secs(30)).await;
+        busy += usize::from(world.receipts().await < sent.len());
+        old.terminate();
+        old.ends_with(0, Duration::from_secs(30)).await;
+        old = new;
+    }
+    world.receipts_reach(sent.len(), Duration::from_secs(80)).await;
+    old.terminate();
+    old.ends_with(0, Duration::from_secs(30)).await;
+    assert!(busy >= 5, "only {busy} of ten workers were stopped in mid-work");
+    let (report, _) = world.all_right("600 tasks, ten rolling restarts", &sent).await;
+    assert_eq!(report.most_fetches, 1, "nothing was cut, so nothing may be fetched twice");
+    world.clear().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ten_rolling_restarts_fetch_each_attachment_once_on_rabbitmq_and_s3() {
+    rolling_restarts(Setup::AmqpS3).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ten_rolling_restarts_fetch_each_attachment_once_on_one_machine() {
+    rolling_restarts(Setup::LocalFile).await;
+}
