@@ -4,10 +4,10 @@ BED := tests/bed/bed.sh
 VENV := $(or $(LONGSHORE_BED),.testbed)/venv
 export CARGO_TERM_PROGRESS_WHEN ?= never
 
-.PHONY: help demo bed test check bench run stop
+.PHONY: help demo bed test test-long check bench run stop
 
 help: ## lists these targets
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
 
 demo: ## builds, copies examples/ on the embedded queue into a folder, and shows what came of it; needs Rust alone
 	@cargo build --locked
@@ -21,6 +21,9 @@ test: bed ## runs every test against the real services; ends with the counts
 	@python3 -m unittest discover tests/bed
 	@cargo nextest --version >/dev/null 2>&1 || cargo install cargo-nextest --locked
 	@cargo nextest run --locked --features testing
+
+test-long: bed ## runs the tests that have a longer form (minutes of outage, gigabytes) in that form
+	@LONGSHORE_TEST_LONG=1 cargo nextest run --locked --features testing -E 'test(/(^|::)long::/)'
 
 check: ## formatting, lints and documentation, with warnings as errors
 	cargo fmt --all --check
