@@ -4,10 +4,12 @@
 //! is the message settled. Stopped at any point, the next delivery finds what is done and goes on from there; it announces the
 //! receipt it finds again, under the same id, rather than trusting that somebody has.
 //!
-//! [`copying`] holds the step in the middle: all attachments of one task.
+//! [`isolation`] decides whether it is worked on beside others, [`copying`] holds the step in the middle: all attachments of
+//! one task.
 
 mod copying;
 mod decoding;
+mod isolation;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,6 +19,7 @@ use tracing::{debug, info, warn};
 
 use self::copying::{Copied, CopyEnd};
 use self::decoding::{Wanted, Work, decode};
+use super::alone::Alone;
 use super::crash;
 use super::in_work::InWork;
 use super::lease::Held;
@@ -25,6 +28,7 @@ use super::receipts::{Earlier, Receipts, cause_of};
 use super::recent::Recent;
 use super::settings::Settings;
 use super::stop::Stop;
+use super::suspects::Suspects;
 use super::tally::Tally;
 use super::transfer::Transfer;
 use crate::domain::id::{TaskId, TeamId};
@@ -54,6 +58,10 @@ pub struct Pipeline {
     pub teams: Arc<dyn Teams>,
     /// What has become of tasks.
     pub receipts: Receipts,
+    /// Who must be worked on alone.
+    pub alone: Arc<Alone>,
+    /// What stands against them.
+    pub suspects: Suspects,
     /// Copies attachments.
     pub transfer: Transfer,
     /// Tasks that are worked on now.
@@ -81,6 +89,15 @@ enum Verdict {
     Leave,
 }
 
+/// How far work on a delivery goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Effort {
+    /// All the way.
+    Whole,
+    /// Only to a receipt that is there: without one the message is given up.
+    Look,
+}
+
 /// Where a task stands once it is decided.
 enum Decided {
     /// It has its receipt: tell of it.
@@ -90,23 +107,7 @@ enum Decided {
 }
 
 impl Pipeline {
-    /// Works on `delivery` until it is settled, handed back or lost.
-    pub async fn run(&self, delivery: Delivery, held: Held) {
-        let verdict = tokio::select! {
-            biased;
-            () = held.was_lost() => Verdict::Leave,
-            verdict = self.work(&delivery, &held) => verdict,
-        };
-        match verdict {
-            Verdict::Settle(settlement) => self.settle(&held, &settlement).await,
-            Verdict::Leave => {
-                Tally::add(&self.tally.lost);
-                info!(message.id = delivery.message.id, "lost the lease on a delivery: leaving it to whoever has it");
-            }
-        }
-    }
-
-    async fn work(&self, delivery: &Delivery, held: &Held) -> Verdict {
+    async fn work(&self, delivery: &Delivery, held: &Held, effort: Effort) -> Verdict {
         let wanted = match decode(&delivery.message).await {
             Work::Task(wanted) => wanted,
             Work::Nothing(what) => {
@@ -121,7 +122,7 @@ impl Pipeline {
             biased;
             () = self.stop.was_cut() => None,
             () = tokio::time::sleep(self.settings.hold) => None,
-            decided = self.decide(&wanted, delivery, held) => Some(decided),
+            decided = self.decide(&wanted, delivery, held, effort) => Some(decided),
         };
         match decided {
             Some(Decided::End(verdict)) => verdict,
@@ -131,8 +132,9 @@ impl Pipeline {
     }
 
     /// Leads a task to its receipt, or to the reason why it has none yet.
-    async fn decide(&self, wanted: &Wanted, delivery: &Delivery, held: &Held) -> Decided {
+    async fn decide(&self, wanted: &Wanted, delivery: &Delivery, held: &Held, effort: Effort) -> Decided {
         let task = &wanted.task;
+        crash::point_of("task-begun", &task.task_id);
         let name = (task.team.clone(), task.task_id.clone());
         let Ok(_turn) = timeout(TURN_WITHIN, self.in_work.turn(&name)).await else {
             return Decided::End(hand_back(self.settings.backoff.base));
@@ -143,6 +145,9 @@ impl Pipeline {
                 return Decided::Announce(receipt);
             }
             Ok(Earlier::Conflict) => return Decided::End(conflict(delivery)),
+            Ok(Earlier::Open { .. }) if effort == Effort::Look => {
+                return Decided::End(isolation::exhausted(delivery, self.settings.max_attempts));
+            }
             Ok(Earlier::Open { round }) => round,
             Err(error) => return Decided::End(self.store_is_broken(&error)),
         };
@@ -259,6 +264,7 @@ impl Pipeline {
             Settlement::Done => {}
             Settlement::Retry { .. } => Tally::add(&self.tally.retried),
             Settlement::HandBack { .. } => Tally::add(&self.tally.handed_back),
+            Settlement::PutOff { .. } => Tally::add(&self.tally.put_off),
             Settlement::DeadLetter(letter) => {
                 warn!(reason = %letter.reason, detail = letter.detail, "dead-lettered a message");
                 Tally::add(&self.tally.dead);
@@ -313,6 +319,11 @@ impl Pipeline {
 
 fn hand_back(delay: Duration) -> Verdict {
     Verdict::Settle(Settlement::HandBack { delay })
+}
+
+/// For a delivery that nobody has begun.
+fn put_off(delay: Duration) -> Verdict {
+    Verdict::Settle(Settlement::PutOff { delay })
 }
 
 fn dead(delivery: &Delivery, reason: Reason, detail: String) -> Verdict {
