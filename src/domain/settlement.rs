@@ -74,6 +74,11 @@ pub enum Settlement {
         /// How long the message stays hidden; zero: at once.
         delay: Duration,
     },
+    /// Nobody has begun it: again after `delay`, as it came.
+    PutOff {
+        /// How long the message stays hidden; zero: at once.
+        delay: Duration,
+    },
     /// The message goes to the dead-letter queue, body and attributes unchanged.
     DeadLetter(DeadLetter),
 }

@@ -26,6 +26,7 @@ mod memory;
 mod mixed;
 mod outages;
 mod points;
+mod poison;
 mod races;
 mod refused_store;
 mod same_task;
