@@ -4,6 +4,7 @@
 
 pub mod amqp;
 pub mod credentials;
+pub mod envelopes;
 pub mod fetch;
 pub mod local;
 #[cfg(feature = "testing")]

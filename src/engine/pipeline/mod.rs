@@ -5,24 +5,27 @@
 //! receipt it finds again, under the same id, rather than trusting that somebody has.
 //!
 //! One file a step: [`decoding`], [`deciding`] (with [`copying`] in its middle: all attachments of one task), [`announcing`],
-//! [`settling`].
+//! [`settling`]. A message of several tasks is led by [`objects`].
 
 mod announcing;
 mod copying;
 mod deciding;
 mod decoding;
+mod objects;
 mod settling;
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::time::Instant;
 use tracing::{debug, info};
 
 use self::deciding::Decided;
-use self::decoding::{Work, decode};
+use self::decoding::{Wanted, Work};
 use self::settling::{Verdict, dead, hand_back};
 use super::in_work::InWork;
 use super::lease::Held;
+use super::memory::Pool;
 use super::outage::Gates;
 use super::receipts::Receipts;
 use super::recent::Recent;
@@ -34,6 +37,7 @@ use crate::domain::id::{TaskId, TeamId};
 use crate::domain::settlement::{Reason, Settlement};
 use crate::domain::team::KnownTeam;
 use crate::ports::clock::Clock;
+use crate::ports::envelopes::Envelopes;
 use crate::ports::publisher::Publisher;
 use crate::ports::queue::{Delivery, Queue};
 use crate::ports::teams::Teams;
@@ -44,6 +48,10 @@ pub struct Pipeline {
     pub queue: Arc<dyn Queue>,
     /// Where completions go; without one they are found in the receipts only.
     pub publisher: Option<Arc<dyn Publisher>>,
+    /// Proves envelopes and fetches bodies from elsewhere.
+    pub envelopes: Arc<dyn Envelopes>,
+    /// Memory for such bodies.
+    pub bodies: Pool,
     /// Who the teams are.
     pub teams: Arc<dyn Teams>,
     /// What has become of tasks.
@@ -85,26 +93,40 @@ impl Pipeline {
     }
 
     async fn work(&self, delivery: &Delivery, held: &Held) -> Verdict {
-        let wanted = match decode(&delivery.message).await {
-            Work::Task(wanted) => wanted,
+        let until = Instant::now() + self.settings.hold;
+        let Some(opened) = self.until(until, self.open(delivery)).await else {
+            return hand_back(Duration::ZERO);
+        };
+        let delivery = &opened.delivery;
+        match opened.work {
+            Work::Task(wanted) => self.lead(&wanted, delivery, held, until).await,
+            Work::Objects(objects) => self.lead_all(objects, opened.topic_team.as_ref(), delivery, held, until).await,
             Work::Nothing(what) => {
                 Tally::add(&self.tally.ignored);
                 debug!(what, "nothing to do for this message");
-                return Verdict::Settle(Settlement::Done);
+                Verdict::Settle(Settlement::Done)
             }
-            Work::Undecodable(detail) => return dead(delivery, Reason::Undecodable, detail),
-        };
-        // Everything that waits for something away is raced with the two ends of waiting: `hold`, and being cut.
-        let decided = tokio::select! {
-            biased;
-            () = self.stop.was_cut() => None,
-            () = tokio::time::sleep(self.settings.hold) => None,
-            decided = self.decide(&wanted, delivery, held) => Some(decided),
-        };
-        match decided {
+            Work::Undecodable(detail) => dead(delivery, Reason::Undecodable, detail),
+            Work::Unknown(verdict) => verdict,
+        }
+    }
+
+    /// Leads one task to its receipt and its completion.
+    async fn lead(&self, wanted: &Wanted, delivery: &Delivery, held: &Held, until: Instant) -> Verdict {
+        match self.until(until, self.decide(wanted, delivery, held)).await {
             Some(Decided::End(verdict)) => verdict,
             Some(Decided::Announce(receipt)) => self.announce(&receipt, delivery).await,
             None => hand_back(Duration::ZERO),
+        }
+    }
+
+    /// Races work that may wait for something away with the two ends of waiting: `hold`, which ends at `end`, and being cut.
+    async fn until<T>(&self, end: Instant, work: impl Future<Output = T>) -> Option<T> {
+        tokio::select! {
+            biased;
+            () = self.stop.was_cut() => None,
+            () = tokio::time::sleep_until(end) => None,
+            done = work => Some(done),
         }
     }
 }
