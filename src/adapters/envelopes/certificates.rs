@@ -125,3 +125,7 @@ fn refusal(fault: &AttachmentFault) -> EnvelopeError {
         _ => EnvelopeError::Away(format!("the certificate of an SNS envelope: {fault}")),
     }
 }
+
+#[cfg(all(test, feature = "testing"))]
+#[path = "certificates_tests.rs"]
+mod tests;

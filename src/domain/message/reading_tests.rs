@@ -35,13 +35,19 @@ fn event(data: Value) -> Value {
 
 fn sns_of(topic: &str, message: &Value) -> Value {
     json!({"Type": "Notification", "TopicArn": topic, "Message": message.to_string(), "MessageId": "m", "Timestamp": "t",
-        "SignatureVersion": "1", "Signature": "", "SigningCertURL": "https://sns.us-east-1.amazonaws.com/a.pem",
-        "MessageAttributes": {"team": {"Type": "String", "Value": "gamma"}, "traceparent": {"Type": "String", "Value": "tp"},
-            "other": {"Type": "String", "Value": "x"}}})
+        "SignatureVersion": "1", "Signature": "", "SigningCertURL": "https://sns.us-east-1.amazonaws.com/a.pem"})
 }
 
 fn sns(message: &Value) -> Value {
     sns_of(TOPIC, message)
+}
+
+/// An envelope that carries attributes.
+fn attributed(topic: &str, message: &Value) -> Value {
+    let mut envelope = sns_of(topic, message);
+    let text = |text: &str| json!({"Type": "String", "Value": text});
+    envelope["MessageAttributes"] = json!({"team": text("gamma"), "traceparent": text("tp"), "other": text("x")});
+    envelope
 }
 
 thread_local! {
@@ -161,33 +167,24 @@ fn what_an_envelope_carries_stands_in_for_attributes_that_are_missing() {
         (other, _, _) => Err(other),
     };
     let carried = ("gamma".to_owned(), Some("tp".to_owned()));
-    assert_eq!(team(&sns(&task(None)), &[]), Ok(carried));
+    assert_eq!(team(&attributed(TOPIC, &task(None)), &[]), Ok(carried));
     let own = [("team", "delta"), ("traceparent", "own")];
-    assert_eq!(team(&sns(&task(None)), &own), Ok(("delta".to_owned(), Some("own".to_owned()))));
-    check_refused(&sns(&task(Some("acme"))), "team differs");
-    let (_, attributes, _) = read_with(&sns(&task(None)), &[]);
+    assert_eq!(team(&attributed(TOPIC, &task(None)), &own), Ok(("delta".to_owned(), Some("own".to_owned()))));
+    check_refused(&attributed(TOPIC, &task(Some("acme"))), "team differs");
+    let (_, attributes, _) = read_with(&attributed(TOPIC, &task(None)), &[]);
     assert!(!attributes.contains_key("other"), "{attributes:?}");
 }
 
 #[test]
 fn a_customers_topic_works_for_its_own_team_and_follows_no_pointer() {
-    let bare = |topic: &str, team: Option<&str>| {
-        let mut envelope = sns_of(topic, &task(team));
-        envelope["MessageAttributes"] = Value::Null;
-        envelope
-    };
     for team in [None, Some("acme")] {
-        assert!(
-            matches!(read(&bare(ACMES, team)), Ok(Decoded::Task(task)) if task.team.as_str() == "acme"),
-            "{team:?}"
-        );
+        let found = read(&sns_of(ACMES, &task(team)));
+        assert!(matches!(found, Ok(Decoded::Task(task)) if task.team.as_str() == "acme"), "{team:?}");
     }
-    check_refused(&bare(ACMES, Some("beta")), "team differs");
-    let mut attributed = bare(ACMES, Some("gamma"));
-    attributed["MessageAttributes"] = json!({"team": {"Type": "String", "Value": "gamma"}});
-    check_refused(&attributed, "team is not the team of the SNS topic");
+    check_refused(&sns_of(ACMES, &task(Some("beta"))), "team differs");
+    check_refused(&attributed(ACMES, &task(None)), "team is not the team of the SNS topic");
     check_refused(&sns_of(ACMES, &sns_of(BETAS, &task(None))), "different teams'");
-    check_refused(&sns_of(ACMES, &sns(&bare(BETAS, None))), "different teams'");
+    check_refused(&sns_of(ACMES, &sns(&sns_of(BETAS, &task(None)))), "different teams'");
     check_refused(&sns_of(ACMES, &pointer(&task(None))), "a pointer that came by a customer's SNS topic");
     check_refused(&sns_of(ACMES, &sns(&pointer(&task(None)))), "a pointer that came by a customer's SNS topic");
     let mut reading = Reading::new(BTreeMap::new(), trusted());
@@ -217,7 +214,7 @@ proptest! {
     fn any_nesting_ends_in_the_task_or_in_the_rule_that_it_breaks(kinds in proptest::collection::vec(0..3_u8, 0..7)) {
         let nested = kinds.iter().fold(task(Some("acme")), |inner, kind| match kind {
             0 => event(inner),
-            1 => { let mut one = sns(&inner); one["MessageAttributes"] = Value::Null; one }
+            1 => sns(&inner),
             _ => pointer(&inner),
         });
         match read(&nested) {

@@ -12,7 +12,7 @@ mod hard_urls;
 mod hits;
 mod http;
 mod origin;
-mod process;
+pub(crate) mod process;
 mod seen;
 mod tasks;
 mod vault;
