@@ -64,7 +64,7 @@ impl Certificate {
     }
 
     fn parsed(&self) -> Result<EndEntityCert<'_>, String> {
-        EndEntityCert::try_from(&self.leaf).map_err(|_| unread())
+        EndEntityCert::try_from(&self.leaf).map_err(|error| format!("{}: {error}", unread()))
     }
 
     /// Checks that the certificate is good at this time.

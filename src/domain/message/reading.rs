@@ -15,6 +15,9 @@ use crate::domain::id::TeamId;
 /// Attributes that an SNS envelope carries for a message that has them not itself.
 const CARRIED: [&str; 3] = ["team", "traceparent", "tracestate"];
 
+/// More values than this are not parsed: each takes some eighty bytes of memory, however short it is in the text.
+const VALUES_MAX: usize = 1_000_000;
+
 /// A message that is being read. One reading goes with one delivery, from its body inwards.
 #[derive(Debug, Clone)]
 pub struct Reading {
@@ -74,6 +77,9 @@ impl Reading {
         }
         if body.len() > POINTED_BYTES_MAX {
             return Err("the pointer's body is larger than 16 MiB".to_owned());
+        }
+        if body.len() > MESSAGE_BYTES_MAX && values(body) > VALUES_MAX {
+            return Err(format!("the pointer's body holds more than {VALUES_MAX} JSON values"));
         }
         let mut layer = envelope::open(parse(body, "the body")?)?;
         loop {
@@ -151,6 +157,21 @@ impl Reading {
             Some(_) | None => Ok(Decoded::Task(Box::new(task))),
         }
     }
+}
+
+/// How many values a JSON text holds at most: one before each comma, and what each bracket opens.
+fn values(text: &[u8]) -> usize {
+    let (mut count, mut in_text, mut escaped) = (1, false, false);
+    for byte in text {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if in_text => escaped = true,
+            b'"' => in_text = !in_text,
+            b',' | b'[' | b'{' if !in_text => count += 1,
+            _ => {}
+        }
+    }
+    count
 }
 
 #[cfg(test)]

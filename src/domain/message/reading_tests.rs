@@ -205,8 +205,18 @@ fn a_pointers_body_may_be_larger_than_a_message_but_not_than_16_mib() {
     let room = POINTED_BYTES_MAX - task(Some("acme")).to_string().len();
     assert_eq!(step(&body(room)), Ok(()));
     assert_eq!(step(&body(room + 1)), Err("the pointer's body is larger than 16 MiB".to_owned()));
+    let many = format!("{{\"x\":[{}1]}}", "1,".repeat(VALUES_MAX));
+    assert_eq!(step(&many), Err("the pointer's body holds more than 1000000 JSON values".to_owned()));
     let mut first = Reading::new(BTreeMap::new(), trusted());
     assert!(first.read(body(MESSAGE_BYTES_MAX).as_bytes()).is_err());
+}
+
+#[test]
+fn values_are_counted_outside_of_texts() {
+    for (text, count) in [("1", 1), ("[]", 2), ("[1,2]", 3), (r#"{"a":"b"}"#, 2), (r#"{"a,[{\",":"\\","b":[",,"]}"#, 4)]
+    {
+        assert_eq!(values(text.as_bytes()), count, "{text}");
+    }
 }
 
 proptest! {

@@ -15,7 +15,7 @@ pub(super) const EXPIRED: &str = "SimpleNotificationService-expired.pem";
 
 /// The settings without which `openssl ca` makes no certificate of the past.
 const CA: &str = "[ca]\ndefault_ca = d\n[d]\ndatabase = db\nserial = serial\nnew_certs_dir = .\ndefault_md = sha256\n\
-    policy = p\n[p]\ncommonName = supplied\n";
+    policy = p\nx509_extensions = e\n[e]\nbasicConstraints = CA:FALSE\n[p]\ncommonName = supplied\n";
 
 /// A key and its certificates.
 pub(super) struct Signer {
