@@ -18,6 +18,15 @@ pub enum Reason {
 }
 
 impl Reason {
+    /// All reasons, in the order of the interface.
+    pub const ALL: &[Self] = &[
+        Self::Undecodable,
+        Self::UnknownTeam,
+        Self::TaskConflict,
+        Self::AttemptsExhausted,
+        Self::WebhookExhausted,
+    ];
+
     /// The reason as it stands in attributes and headers.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -65,6 +74,11 @@ pub enum Settlement {
         /// How long the message stays hidden; zero: at once.
         delay: Duration,
     },
+    /// Nobody has begun it: again after `delay`, as it came.
+    PutOff {
+        /// How long the message stays hidden; zero: at once.
+        delay: Duration,
+    },
     /// The message goes to the dead-letter queue, body and attributes unchanged.
     DeadLetter(DeadLetter),
 }
@@ -84,7 +98,7 @@ impl Settlement {
                     attempts = attempts.max(Some(counted));
                     delay = delay.max(Some(wished));
                 }
-                Self::HandBack { delay: wished } => delay = delay.max(Some(wished)),
+                Self::HandBack { delay: wished } | Self::PutOff { delay: wished } => delay = delay.max(Some(wished)),
                 Self::DeadLetter(_) if dead.is_some() => more_dead += 1,
                 Self::DeadLetter(letter) => dead = Some((index, letter)),
             }

@@ -4,13 +4,14 @@
 //! is the message settled. Stopped at any point, the next delivery finds what is done and goes on from there; it announces the
 //! receipt it finds again, under the same id, rather than trusting that somebody has.
 //!
-//! One file a step: [`decoding`], [`deciding`] (with [`copying`] in its middle: all attachments of one task), [`announcing`],
-//! [`settling`]. A message of several tasks is led by [`objects`].
+//! One file a step: [`isolation`] (beside others, or alone), [`decoding`], [`deciding`] (with [`copying`] in its middle: all
+//! attachments of one task), [`announcing`], [`settling`]. A message of several tasks is led by [`objects`].
 
 mod announcing;
 mod copying;
 mod deciding;
 mod decoding;
+mod isolation;
 mod objects;
 mod settling;
 
@@ -18,11 +19,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
-use tracing::{debug, info};
+use tracing::debug;
 
 use self::deciding::Decided;
 use self::decoding::{Wanted, Work};
 use self::settling::{Verdict, dead, hand_back};
+use super::alone::Alone;
 use super::in_work::InWork;
 use super::lease::Held;
 use super::memory::Pool;
@@ -31,6 +33,7 @@ use super::receipts::Receipts;
 use super::recent::Recent;
 use super::settings::Settings;
 use super::stop::Stop;
+use super::suspects::Suspects;
 use super::tally::Tally;
 use super::transfer::Transfer;
 use crate::domain::id::{TaskId, TeamId};
@@ -56,6 +59,10 @@ pub struct Pipeline {
     pub teams: Arc<dyn Teams>,
     /// What has become of tasks.
     pub receipts: Receipts,
+    /// Who must be worked on alone.
+    pub alone: Arc<Alone>,
+    /// What stands against them.
+    pub suspects: Suspects,
     /// Copies attachments.
     pub transfer: Transfer,
     /// Tasks that are worked on now.
@@ -75,32 +82,35 @@ pub struct Pipeline {
     pub stop: Stop,
 }
 
-impl Pipeline {
-    /// Works on `delivery` until it is settled, handed back or lost.
-    pub async fn run(&self, delivery: Delivery, held: Held) {
-        let verdict = tokio::select! {
-            biased;
-            () = held.was_lost() => Verdict::Leave,
-            verdict = self.work(&delivery, &held) => verdict,
-        };
-        match verdict {
-            Verdict::Settle(settlement) => self.settle(&held, &settlement).await,
-            Verdict::Leave => {
-                Tally::add(&self.tally.lost);
-                info!(message.id = delivery.message.id, "lost the lease on a delivery: leaving it to whoever has it");
-            }
-        }
-    }
+/// How far work on a delivery goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Effort {
+    /// All the way.
+    Whole,
+    /// Only to a receipt that is there: without one the message is given up.
+    Look,
+}
 
-    async fn work(&self, delivery: &Delivery, held: &Held) -> Verdict {
+/// What all work on one delivery has in common.
+#[derive(Clone, Copy)]
+struct Run<'a> {
+    delivery: &'a Delivery,
+    held: &'a Held,
+    effort: Effort,
+    /// When it has had its time.
+    until: Instant,
+}
+
+impl Pipeline {
+    async fn work(&self, delivery: &Delivery, held: &Held, effort: Effort) -> Verdict {
         let until = Instant::now() + self.settings.hold;
         let Some(opened) = self.until(until, self.open(delivery)).await else {
             return hand_back(Duration::ZERO);
         };
-        let delivery = &opened.delivery;
+        let run = Run { delivery: &opened.delivery, held, effort, until };
         match opened.work {
-            Work::Task(wanted) => self.lead(&wanted, delivery, held, until).await,
-            Work::Objects(objects) => self.lead_all(objects, opened.topic_team.as_ref(), delivery, held, until).await,
+            Work::Task(wanted) => self.lead(&wanted, run).await,
+            Work::Objects(objects) => self.lead_all(objects, opened.topic_team.as_ref(), run).await,
             Work::Nothing(what) => {
                 Tally::add(&self.tally.ignored);
                 debug!(what, "nothing to do for this message");
@@ -112,8 +122,9 @@ impl Pipeline {
     }
 
     /// Leads one task to its receipt and its completion.
-    async fn lead(&self, wanted: &Wanted, delivery: &Delivery, held: &Held, until: Instant) -> Verdict {
-        match self.until(until, self.decide(wanted, delivery, held)).await {
+    async fn lead(&self, wanted: &Wanted, run: Run<'_>) -> Verdict {
+        let Run { delivery, held, effort, until } = run;
+        match self.until(until, self.decide(wanted, delivery, held, effort)).await {
             Some(Decided::End(verdict)) => verdict,
             Some(Decided::Announce(receipt)) => self.announce(&receipt, delivery).await,
             None => hand_back(Duration::ZERO),

@@ -4,16 +4,14 @@
 //! have ended answer with their receipts: [`Settlement::of_parts`].
 
 use futures::{StreamExt, stream};
-use tokio::time::Instant;
 
-use super::Pipeline;
 use super::decoding::Wanted;
 use super::settling::{Verdict, dead, hand_back};
+use super::{Pipeline, Run};
 use crate::domain::access::ClaimKind;
 use crate::domain::id::TeamId;
 use crate::domain::message::NewObject;
 use crate::domain::settlement::{Reason, Settlement};
-use crate::engine::lease::Held;
 use crate::ports::queue::Delivery;
 use crate::ports::store::StoreError;
 use crate::ports::teams::{Lookup, TeamsUnavailable};
@@ -24,14 +22,13 @@ const AT_ONCE: usize = 16;
 impl Pipeline {
     /// Leads each object's task to its end.
     pub(super) async fn lead_all(
-        &self, objects: Vec<Result<NewObject, String>>, topic_team: Option<&TeamId>, delivery: &Delivery, held: &Held,
-        until: Instant,
+        &self, objects: Vec<Result<NewObject, String>>, topic_team: Option<&TeamId>, run: Run<'_>,
     ) -> Verdict {
         let is_one = objects.len() == 1;
         let led = stream::iter(objects).map(|object| async move {
             match object {
-                Ok(object) => Box::pin(self.lead_object(&object, topic_team, delivery, held, until)).await,
-                Err(problem) => dead(delivery, Reason::Undecodable, problem),
+                Ok(object) => Box::pin(self.lead_object(&object, topic_team, run)).await,
+                Err(problem) => dead(run.delivery, Reason::Undecodable, problem),
             }
         });
         let verdicts: Vec<Verdict> = led.buffered(AT_ONCE).collect().await;
@@ -51,20 +48,18 @@ impl Pipeline {
         }
     }
 
-    async fn lead_object(
-        &self, object: &NewObject, topic_team: Option<&TeamId>, delivery: &Delivery, held: &Held, until: Instant,
-    ) -> Verdict {
+    async fn lead_object(&self, object: &NewObject, topic_team: Option<&TeamId>, run: Run<'_>) -> Verdict {
         let bucket = &object.bucket;
-        let team = match self.until(until, self.owner(bucket, delivery)).await {
+        let team = match self.until(run.until, self.owner(bucket, run.delivery)).await {
             Some(Ok(team)) => team,
             Some(Err(verdict)) => return verdict,
             None => return hand_back(std::time::Duration::ZERO),
         };
         if topic_team.is_some_and(|only| *only != team) {
             let detail = format!("bucket {bucket} does not belong to the team of the SNS topic");
-            return dead(delivery, Reason::Undecodable, detail);
+            return dead(run.delivery, Reason::Undecodable, detail);
         }
-        self.lead(&Wanted::of(object.task(team)), delivery, held, until).await
+        self.lead(&Wanted::of(object.task(team)), run).await
     }
 
     /// The team that a bucket belongs to: the one that claimed it, else the one that declares it.

@@ -11,13 +11,12 @@ use super::sections::Config;
 type Asks = fn(&Config) -> bool;
 
 /// The keys of features that this version does not have.
-const NOT_YET: [(&str, Asks); 7] = [
+const NOT_YET: [(&str, Asks); 6] = [
     ("webhooks.queue_url", |config| config.webhooks.queue_url.is_some()),
     ("teams.source", |config| matches!(config.teams.source, TeamsSource::Directory { .. })),
     ("sources.http.egress_proxy", |config| config.sources.http.egress_proxy.is_some()),
     ("sources.http.bind_address", |config| config.sources.http.bind_address.is_some()),
     ("normalize", |config| !config.normalize.is_empty()),
-    ("limits.shared.redis_url", |config| config.limits.shared.redis_url.is_some()),
     ("telemetry.otlp_endpoint", |config| config.telemetry.otlp_endpoint.is_some()),
 ];
 

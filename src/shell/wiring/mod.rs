@@ -13,8 +13,8 @@ mod teams;
 pub use envelopes::envelopes;
 pub use queues::{ImportQueue, dead_letters, import_queue, local_events, publisher, task_queue};
 pub use settings::{retry, settings, trusted};
-pub use sources::{FileRoots, fetcher};
-pub use store::{OpenStore, store};
+pub use sources::{FileRoots, budget, fetcher};
+pub use store::{OpenStore, store, store_unproven};
 pub use teams::{check_teams, teams};
 
 use super::config::Config;

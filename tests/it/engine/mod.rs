@@ -2,6 +2,7 @@
 
 mod envelopes;
 mod faults;
+mod poison;
 mod promises;
 mod simulation;
 mod world;
