@@ -5,14 +5,24 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use futures::StreamExt;
+use serde_json::{Value, json};
 
+use crate::domain::digest::Sha256;
 use crate::domain::message::{Notification, Pointer};
 use crate::ports::envelopes::{EnvelopeError, Envelopes, Pointed};
 
-/// The signature that is SNS's here.
-pub const GOOD_SIGNATURE: &[u8] = b"signed";
+/// Signs an envelope as SNS does here: by the digest of what SNS signs.
+pub fn sign(envelope: &mut Value) {
+    let lines = ["Message", "MessageId", "Subject", "Timestamp", "TopicArn", "Type"].into_iter();
+    let lines = lines.filter_map(|name| Some(format!("{name}\n{}\n", envelope[name].as_str()?)));
+    let digest = Sha256::of(lines.collect::<String>().as_bytes());
+    envelope["Signature"] = json!(STANDARD.encode(digest.as_bytes()));
+    envelope["SigningCertURL"] = json!("https://sns.us-east-1.amazonaws.com/memory.pem");
+}
 
 /// Bodies by bucket and key; clones share them.
 #[derive(Debug, Clone, Default)]
@@ -55,9 +65,40 @@ impl Envelopes for MemoryEnvelopes {
 
     async fn prove(&self, notification: &Notification) -> Result<(), EnvelopeError> {
         self.here()?;
-        match notification.signature == GOOD_SIGNATURE {
+        match notification.signature == Sha256::of(notification.signed_text().as_bytes()).as_bytes() {
             true => Ok(()),
             false => Err(EnvelopeError::Refused("the signature is not SNS's".to_owned())),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::contracts::envelopes::{Post, keeps_the_contract};
+
+    #[async_trait]
+    impl Post for MemoryEnvelopes {
+        fn envelopes(&self) -> Arc<dyn Envelopes> {
+            Arc::new(self.clone())
+        }
+
+        async fn put(&self, key: &str, body: Bytes) -> Pointer {
+            MemoryEnvelopes::put(self, "bodies", key, body);
+            Pointer { bucket: "bodies".to_owned(), key: key.to_owned() }
+        }
+
+        async fn missing(&self) -> Pointer {
+            Pointer { bucket: "bodies".to_owned(), key: "missing".to_owned() }
+        }
+
+        fn sign(&self, envelope: &mut Value) {
+            sign(envelope);
+        }
+    }
+
+    #[tokio::test]
+    async fn envelopes_in_memory_keep_the_contract() {
+        keeps_the_contract(&MemoryEnvelopes::default()).await;
     }
 }
