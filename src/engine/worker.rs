@@ -27,6 +27,7 @@ use super::suspects::Suspects;
 use super::tally::Tally;
 use super::transfer::Transfer;
 use crate::ports::clock::Clock;
+use crate::ports::envelopes::Envelopes;
 use crate::ports::fetcher::Fetcher;
 use crate::ports::publisher::Publisher;
 use crate::ports::queue::Queue;
@@ -48,6 +49,8 @@ pub struct Ports {
     pub publisher: Option<Arc<dyn Publisher>>,
     /// Where copies and receipts go.
     pub store: Arc<dyn Store>,
+    /// Proves envelopes of messages, and fetches bodies that lie elsewhere.
+    pub envelopes: Arc<dyn Envelopes>,
     /// Who the teams are.
     pub teams: Arc<dyn Teams>,
     /// Opens sources.
@@ -104,6 +107,8 @@ impl Worker {
         let pipeline = Arc::new(Pipeline {
             queue: Arc::clone(&ports.queue),
             publisher: ports.publisher.clone(),
+            envelopes: Arc::clone(&ports.envelopes),
+            bodies: pools.bodies.clone(),
             teams: Arc::clone(&ports.teams),
             receipts: Receipts::new(Arc::clone(&ports.store), gates.store.clone()),
             alone: Arc::clone(&alone),

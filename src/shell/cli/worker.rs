@@ -50,6 +50,7 @@ pub(super) async fn run(args: WorkerArgs, context: &Context) -> Outcome {
         queue: Arc::clone(&opened.queue),
         publisher: opened.publisher,
         store: Arc::clone(&opened.store.store),
+        envelopes: wiring::envelopes(&loaded.config).await?,
         teams,
         fetcher,
         clock: Clock::System,
