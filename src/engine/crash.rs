@@ -12,8 +12,16 @@ pub enum Blow {
     Freeze,
 }
 
-/// Named points, in the order of one task's way.
-pub const POINTS: &[&str] = &["object-stored", "facts-written", "receipt-written", "event-published", "settled"];
+/// Named points, in the order of one task's way; the last is a webhook's own.
+pub const POINTS: &[&str] = &[
+    "object-stored",
+    "facts-written",
+    "receipt-written",
+    "event-published",
+    "webhook-enqueued",
+    "settled",
+    "webhook-sent",
+];
 
 #[cfg(feature = "testing")]
 static ARMED: std::sync::OnceLock<(String, Blow, std::sync::atomic::AtomicI64)> = std::sync::OnceLock::new();

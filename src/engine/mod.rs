@@ -10,6 +10,7 @@
 //! | [`lease`], [`lanes`], [`limits`], [`memory`] | what may run, for how long, how fast and in how much memory |
 //! | [`retry`], [`outage`], [`stop`] | what happens when things fail or end |
 //! | [`in_work`], [`recent`] | tasks that are worked on now, and those that were begun before |
+//! | [`webhooks`] | completions for customers, from a queue of their own |
 //! | [`claims`] | which team a bucket, role or tenant belongs to |
 
 pub mod claims;
@@ -30,4 +31,5 @@ pub mod settings;
 pub mod stop;
 pub mod tally;
 pub mod transfer;
+pub mod webhooks;
 pub mod worker;

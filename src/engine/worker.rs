@@ -24,6 +24,7 @@ use super::settings::Settings;
 use super::stop::Stop;
 use super::tally::Tally;
 use super::transfer::Transfer;
+use super::webhooks::outbox::Outbox;
 use crate::ports::clock::Clock;
 use crate::ports::fetcher::Fetcher;
 use crate::ports::publisher::Publisher;
@@ -50,6 +51,8 @@ pub struct Ports {
     pub teams: Arc<dyn Teams>,
     /// Opens sources.
     pub fetcher: Arc<dyn Fetcher>,
+    /// Where webhooks are handed on, where they are configured.
+    pub webhooks: Option<Outbox>,
     /// The time of day.
     pub clock: Clock,
 }
@@ -104,6 +107,7 @@ impl Worker {
             teams: Arc::clone(&ports.teams),
             receipts: Receipts::new(Arc::clone(&ports.store), gates.store.clone()),
             transfer,
+            webhooks: ports.webhooks.clone(),
             in_work: InWork::default(),
             begun: Recent::new(BEGUN_MAX),
             clock: ports.clock,
@@ -163,7 +167,7 @@ impl Worker {
 }
 
 /// A task that ends with its owner.
-struct AbortOnDrop(JoinHandle<()>);
+pub(super) struct AbortOnDrop(pub(super) JoinHandle<()>);
 
 impl Drop for AbortOnDrop {
     fn drop(&mut self) {

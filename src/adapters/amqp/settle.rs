@@ -10,7 +10,7 @@ use lapin::options::{BasicAckOptions, BasicNackOptions};
 use lapin::types::ShortString;
 
 use super::connection::answered;
-use super::headers::{self, ATTEMPTS, DETAIL, FAILED_AT, NOT_BEFORE, OwnHeader, REASON, UNFINISHED};
+use super::headers::{self, ATTEMPTS, DETAIL, FAILED_AT, NOT_BEFORE, OwnHeader, QUEUE, REASON, UNFINISHED};
 use super::ladder::tier_for;
 use super::outbox::{Letter, Outbox};
 use super::shelf::Held;
@@ -42,7 +42,8 @@ impl Settler {
                 self.copy_after(held, *delay, carried(held, held.unfinished.max(1))).await
             }
             Settlement::DeadLetter(letter) => {
-                let own = dead_letter_headers(letter);
+                let mut own = dead_letter_headers(letter);
+                own.push(headers::own_text(QUEUE, self.queues.task.as_str()));
                 self.replace(held, self.queues.dead.clone(), &own).await
             }
         }

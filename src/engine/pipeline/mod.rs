@@ -30,6 +30,7 @@ use super::settings::Settings;
 use super::stop::Stop;
 use super::tally::Tally;
 use super::transfer::Transfer;
+use super::webhooks::outbox::Outbox;
 use crate::domain::id::{TaskId, TeamId};
 use crate::domain::settlement::{Reason, Settlement};
 use crate::domain::team::KnownTeam;
@@ -50,6 +51,8 @@ pub struct Pipeline {
     pub receipts: Receipts,
     /// Copies attachments.
     pub transfer: Transfer,
+    /// Where webhooks are handed on; without it none are.
+    pub webhooks: Option<Outbox>,
     /// Tasks that are worked on now.
     pub in_work: InWork<(TeamId, TaskId)>,
     /// Tasks that a delivery of this process has begun and not ended: their copies may be there already, whichever message
@@ -103,7 +106,7 @@ impl Pipeline {
         };
         match decided {
             Some(Decided::End(verdict)) => verdict,
-            Some(Decided::Announce(receipt)) => self.announce(&receipt, delivery).await,
+            Some(Decided::Announce(receipt)) => self.announce(&wanted.task, &receipt, delivery).await,
             None => hand_back(Duration::ZERO),
         }
     }

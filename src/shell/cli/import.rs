@@ -47,6 +47,7 @@ pub(super) async fn run(args: ImportArgs, context: &Context) -> Outcome {
         store: Arc::clone(&opened.store),
         teams,
         fetcher,
+        webhooks: None,
         clock: Clock::System,
     };
     let ended = import::run(&job, ports, &queue, settings, &stop).await;

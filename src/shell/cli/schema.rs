@@ -35,7 +35,7 @@ fn written(text: &str) -> Value {
 /// The completion: type and time around a receipt's own fields, less what only receipts have.
 fn completion() -> Value {
     let receipt = schemars::schema_for!(Receipt).to_value();
-    let own = ["event_id", "round", "task_digest", "began_by", "callback_url"];
+    let own = ["event_id", "round", "task_digest", "began_by"];
     let mut data: Map<String, Value> = receipt.as_object().cloned().unwrap_or_default();
     let shared = data.shift_remove("$defs").unwrap_or_default();
     data.shift_remove("$schema");
@@ -111,6 +111,6 @@ mod tests {
         let schema = completion();
         let fields = schema["properties"]["data"]["properties"].as_object().unwrap();
         assert!(fields.contains_key("attachments") && fields.contains_key("attachments_uri"));
-        assert!(!fields.contains_key("event_id") && !fields.contains_key("callback_url"));
+        assert!(!fields.contains_key("event_id"));
     }
 }

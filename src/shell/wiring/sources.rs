@@ -43,7 +43,7 @@ pub async fn fetcher(config: &Config, settings: &Settings, roots: FileRoots) -> 
     }))
 }
 
-fn bad_tls(error: ClientError) -> Failure {
+pub(super) fn bad_tls(error: ClientError) -> Failure {
     Failure::bad_input(format!("this machine's TLS certificates: {error}"))
 }
 

@@ -61,6 +61,7 @@ impl World {
             store: Arc::new(self.store.clone()),
             teams: Arc::new(self.teams.clone()),
             fetcher: Arc::clone(&self.fetcher) as _,
+            webhooks: None,
             clock: self.clock,
         }
     }
