@@ -18,3 +18,4 @@ mod s3source;
 mod scenario;
 mod sqs;
 mod store;
+mod webhooks;

@@ -7,8 +7,8 @@ use std::collections::HashMap;
 
 use async_trait::async_trait;
 use lapin::message::BasicGetMessage;
-use lapin::types::ShortString;
 use lapin::options::{BasicAckOptions, BasicGetOptions, BasicNackOptions};
+use lapin::types::ShortString;
 use lapin::{BasicProperties, Channel};
 
 use super::AmqpOptions;
@@ -109,7 +109,9 @@ impl AmqpDeadLetters {
             if fate == Fate::Replay {
                 let properties = headers::copied(&got.delivery.properties, &[]);
                 let body = got.delivery.data.clone().into();
-                self.outbox.publish(&Letter::to_queue(self.home_of(&got.delivery.properties), properties, body)).await?;
+                self.outbox
+                    .publish(&Letter::to_queue(self.home_of(&got.delivery.properties), properties, body))
+                    .await?;
             }
             let acker = &got.delivery.acker;
             if !answered(|| !acker.poisoned(), acker.ack(BasicAckOptions::default())).await? {

@@ -63,8 +63,21 @@ impl AmqpQueue {
     /// # Errors
     /// [`BadAmqp`] when the URL or a name cannot be right.
     pub fn new(options: AmqpOptions) -> Result<Self, BadAmqp> {
-        let address = Address::parse(&options.url, options.tls)?;
         let queues = Queues::new(&options.queue, &options.dead_letter)?;
+        Self::on(queues, options)
+    }
+
+    /// The same for a queue whose dead-letter queue is another's, too.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn beside(options: AmqpOptions) -> Result<Self, BadAmqp> {
+        let queues = Queues::new(&options.queue, &options.dead_letter)?;
+        Self::on(Queues { shares_dead: true, ..queues }, options)
+    }
+
+    fn on(queues: Queues, options: AmqpOptions) -> Result<Self, BadAmqp> {
+        let address = Address::parse(&options.url, options.tls)?;
         let topology = Topology { wanted: Wanted::Queues(queues.clone()), declare: options.declare };
         let outbox = Outbox::new(address.clone(), topology.clone(), "publisher");
         let settler = Arc::new(Settler { outbox, queues: queues.clone() });

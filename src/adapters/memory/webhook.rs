@@ -104,3 +104,39 @@ impl Webhook for MemoryWebhook {
         }
     }
 }
+
+#[cfg(all(test, feature = "testing"))]
+mod tests {
+    use super::*;
+    use crate::testing::contracts::webhook::{Told, WebhookFixture};
+
+    #[async_trait]
+    impl WebhookFixture for MemoryWebhook {
+        async fn fresh() -> Self {
+            Self::default()
+        }
+
+        fn sender(&self) -> Arc<dyn Webhook> {
+            Arc::new(self.clone())
+        }
+
+        async fn endpoint(&self, name: &str, told: Told) -> String {
+            let url = format!("https://hooks.test/{name}");
+            let does = match told {
+                Told::Answers(status, None) => Does::Answers(status),
+                Told::Answers(status, Some(wait)) => Does::AsksToWait(status, wait),
+                Told::Hangs => Does::Hangs,
+                Told::Refuses => Does::Refuses,
+            };
+            self.script(&url, &[does]);
+            url
+        }
+
+        async fn bodies(&self, name: &str) -> Vec<Vec<u8>> {
+            let received = self.received(&format!("https://hooks.test/{name}"));
+            received.into_iter().map(|received| received.post.body.to_vec()).collect()
+        }
+    }
+
+    crate::webhook_contract!(MemoryWebhook, #[tokio::test(start_paused = true)]);
+}

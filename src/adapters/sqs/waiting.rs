@@ -116,7 +116,11 @@ mod tests {
         ] {
             waiting.note(id, due, counted_as, at(0));
         }
-        assert_eq!(waiting.due(depth(1, 2, 2), at(0), at(200)), 3, "one is there, one hidden and one delayed come soon");
+        assert_eq!(
+            waiting.due(depth(1, 2, 2), at(0), at(200)),
+            3,
+            "one is there, one hidden and one delayed come soon"
+        );
         assert_eq!(waiting.due(depth(0, 1, 0), at(0), at(200)), 0, "counts lag behind");
         assert_eq!(waiting.due(depth(0, 0, 1), at(0), at(50)), 0);
     }

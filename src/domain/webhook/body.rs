@@ -50,8 +50,11 @@ pub fn cut(receipt: &Receipt, format: CallbackFormat, receipt_uri: &str, link: O
         data.insert("attachments_url".to_owned(), json!(link.url));
         data.insert("attachments_url_expires_at".to_owned(), json!(link.expires_at));
     }
-    let elsewhere: Map<String, Value> =
-        data.iter().filter(|(key, _)| key.starts_with("attachments_")).map(|(key, value)| (key.clone(), value.clone())).collect();
+    let elsewhere: Map<String, Value> = data
+        .iter()
+        .filter(|(key, _)| key.starts_with("attachments_"))
+        .map(|(key, value)| (key.clone(), value.clone()))
+        .collect();
     written(receipt, format, &data, Some(&elsewhere))
 }
 
@@ -128,7 +131,10 @@ mod tests {
     }
 
     fn link() -> Link {
-        Link { url: "https://b.s3/r?X-Amz-Signature=x".into(), expires_at: "2026-11-22T00:00:00Z".parse().expect("a time") }
+        Link {
+            url: "https://b.s3/r?X-Amz-Signature=x".into(),
+            expires_at: "2026-11-22T00:00:00Z".parse().expect("a time"),
+        }
     }
 
     #[test]

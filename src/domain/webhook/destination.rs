@@ -176,7 +176,9 @@ mod tests {
 
     #[test]
     fn what_is_no_web_address_is_refused() {
-        for url in ["me@acme.com", "mailto:me@acme.com", "ftp://acme.com/x", "acme.com/hooks", "", "http://", "file:///x"] {
+        for url in
+            ["me@acme.com", "mailto:me@acme.com", "ftp://acme.com/x", "acme.com/hooks", "", "http://", "file:///x"]
+        {
             check(Some(url), Some(signed()), Err("no http"));
         }
         check(Some(&format!("https://h/{}", "x".repeat(20_000))), Some(signed()), Err("too long"));
@@ -187,11 +189,19 @@ mod tests {
         let url = Some("https://acme.com/hooks");
         check(url, None, Err("no callback.secret"));
         check(url, Some(Callback::default()), Err("no callback.secret"));
-        check(url, Some(Callback { previous_secret: Some(SECRET.into()), ..Callback::default() }), Err("no callback.secret"));
+        check(
+            url,
+            Some(Callback { previous_secret: Some(SECRET.into()), ..Callback::default() }),
+            Err("no callback.secret"),
+        );
         check(url, Some(Callback { unsigned: true, ..Callback::default() }), Ok(url));
         check(url, Some(Callback { format: CallbackFormat::Scale, ..signed() }), Err("no callback.auth_key"));
         check(url, Some(Callback { format: CallbackFormat::Scale, unsigned: true, ..Callback::default() }), Ok(url));
-        check(url, Some(Callback { secret: Some("plain".into()), ..Callback::default() }), Err("no secret of Standard"));
+        check(
+            url,
+            Some(Callback { secret: Some("plain".into()), ..Callback::default() }),
+            Err("no secret of Standard"),
+        );
     }
 
     #[test]
@@ -199,7 +209,9 @@ mod tests {
         let own = scale("https://hooks.acme.com/in");
         check(None, Some(own.clone()), Ok(Some("https://hooks.acme.com/in")));
         check(Some("https://HOOKS.acme.com.:8443/x"), Some(own.clone()), Ok(Some("https://hooks.acme.com.:8443/x")));
-        for foreign in ["https://evil.com/x", "https://acme.com/x", "https://hooks.acme.com.evil.com/x", "https://10.1.2.3/x"] {
+        for foreign in
+            ["https://evil.com/x", "https://acme.com/x", "https://hooks.acme.com.evil.com/x", "https://10.1.2.3/x"]
+        {
             check(Some(foreign), Some(own.clone()), Err("only to the host"));
         }
         let more = Callback { allowed_hosts: vec!["*.b.com".into()], ..own };

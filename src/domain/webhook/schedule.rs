@@ -95,7 +95,8 @@ mod tests {
 
     #[test]
     fn the_first_waits_are_those_of_the_interface() {
-        let waits: Vec<u64> = walk(Duration::ZERO, None, 0.0).windows(2).map(|two| (two[1] - two[0]).as_secs()).collect();
+        let waits: Vec<u64> =
+            walk(Duration::ZERO, None, 0.0).windows(2).map(|two| (two[1] - two[0]).as_secs()).collect();
         assert_eq!(waits[..6], [5, 60, 300, 1800, 3600, 3600]);
         assert!(waits[4..].iter().all(|wait| *wait == 3600));
     }

@@ -29,10 +29,17 @@ const REMEMBERED_MAX: usize = 10_000;
 #[derive(Debug, Clone, Default)]
 pub struct Crowd(Arc<Mutex<Places>>);
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Places {
     endpoints: HashMap<Endpoint, Line>,
     hosts: HashMap<String, usize>,
+    wait_max: Duration,
+}
+
+impl Default for Places {
+    fn default() -> Self {
+        Self { endpoints: HashMap::new(), hosts: HashMap::new(), wait_max: WAIT_MAX }
+    }
 }
 
 /// One endpoint.
@@ -64,6 +71,11 @@ pub struct Place {
 }
 
 impl Crowd {
+    /// Sends nobody away for longer than this from now on.
+    pub fn wait_at_most(&self, span: Duration) {
+        self.places().wait_max = span;
+    }
+
     /// Takes a place for a try to `endpoint` on `host`.
     ///
     /// # Errors
@@ -71,11 +83,12 @@ impl Crowd {
     pub fn enter(&self, endpoint: &Endpoint, host: &str) -> Result<Place, Duration> {
         let now = Instant::now();
         let mut places = self.places();
+        let wait_max = places.wait_max;
         let full_host = places.hosts.get(host).is_some_and(|busy| *busy >= HOST_PLACES);
         places.forget_some();
         let line = places.endpoints.entry(endpoint.clone()).or_insert_with(|| Line::new(now));
         if full_host || line.busy >= line.places {
-            return Err(line.call_later(now));
+            return Err(line.call_later(now, wait_max));
         }
         line.busy += 1;
         *places.hosts.entry(host.to_owned()).or_default() += 1;
@@ -114,9 +127,9 @@ impl Line {
         Self { busy: 0, places: PLACES_FIRST, takes: TAKES_FIRST, last_call: now }
     }
 
-    fn call_later(&mut self, now: Instant) -> Duration {
+    fn call_later(&mut self, now: Instant, wait_max: Duration) -> Duration {
         let pace = self.takes / u32::try_from(self.places).unwrap_or(u32::MAX);
-        let call = (self.last_call + pace).clamp(now + WAIT_MIN, now + WAIT_MAX);
+        let call = (self.last_call + pace).clamp(now + WAIT_MIN.min(wait_max), now + wait_max);
         self.last_call = call;
         call - now
     }
@@ -197,9 +210,12 @@ mod tests {
         let place = crowd.enter(&endpoint(1), "h").expect("a place");
         tokio::time::sleep(Duration::from_secs(20)).await;
         place.ended(Ended::Silent);
-        let _held = fill(&crowd, 1);
-        let waits: Vec<u64> = (0..5).filter_map(|_| crowd.enter(&endpoint(1), "h").err()).map(|wait| wait.as_secs()).collect();
+        let _held = crowd.enter(&endpoint(1), "h").expect("the one place");
+        let waits: Vec<u64> =
+            (0..5).filter_map(|_| crowd.enter(&endpoint(1), "h").err()).map(|wait| wait.as_secs()).collect();
         assert_eq!(waits, [1, 21, 41, 60, 60]);
+        crowd.wait_at_most(Duration::from_secs(5));
+        assert_eq!(crowd.enter(&endpoint(1), "h").err(), Some(Duration::from_secs(5)));
     }
 
     #[tokio::test(start_paused = true)]

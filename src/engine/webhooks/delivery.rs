@@ -77,6 +77,12 @@ struct Ready {
     body: Body,
 }
 
+/// What an endpoint answered to a try; no status where nobody answered.
+struct Answer {
+    endpoint: Endpoint,
+    status: Option<u16>,
+}
+
 /// Why nothing was sent.
 enum Unsent {
     /// It never will be: the message is not what it seems.
@@ -96,11 +102,12 @@ impl Deliverer {
 
     /// Makes one try and settles the message.
     pub async fn run(&self, delivery: Delivery, held: Held) {
+        let mut answer = None;
         let settlement = tokio::select! {
             biased;
             () = held.was_lost() => None,
             () = self.stop.was_cut() => Some(hand_back(Duration::ZERO)),
-            settlement = self.deliver(&delivery) => Some(settlement),
+            settlement = self.deliver(&delivery, &mut answer) => Some(settlement),
         };
         let settled = match &settlement {
             Some(settlement) => held.settle(settlement, &self.stop).await,
@@ -110,9 +117,13 @@ impl Deliverer {
             Tally::add(&self.tally.lost);
             info!("could not settle a webhook's delivery: it will be made again, under the same id");
         }
+        if let Some(Answer { endpoint, status }) = answer {
+            self.endpoints.note(&endpoint, status, self.clock.now()).await;
+        }
     }
 
-    async fn deliver(&self, delivery: &Delivery) -> Settlement {
+    /// Makes one try; `answer` is set when one was sent.
+    async fn deliver(&self, delivery: &Delivery, answer: &mut Option<Answer>) -> Settlement {
         let pending = match Pending::decode(&delivery.message.body) {
             Ok(pending) => pending,
             Err(detail) => return self.dead(Reason::Undecodable, detail.to_owned(), delivery.attempts),
@@ -134,7 +145,12 @@ impl Deliverer {
             Err(error) => return broken(&error),
         }
         match self.prepare(&pending).await {
-            Ok(ready) => self.send(&pending, &endpoint, ready, place, delivery.attempts).await,
+            Ok(ready) => {
+                let tried = self.send(&pending, ready, place).await;
+                let status = tried.as_ref().ok().map(|answered| answered.status);
+                *answer = Some(Answer { endpoint: endpoint.clone(), status });
+                self.judge(&pending, &endpoint, tried, delivery.attempts.saturating_add(1)).await
+            }
             Err(unsent) => self.unsent(&pending, unsent, delivery.attempts),
         }
     }
@@ -178,16 +194,11 @@ impl Deliverer {
         Ok(body::cut(receipt, format, &self.receipts.uri(receipt), link.as_ref()))
     }
 
-    async fn send(
-        &self, pending: &Pending, endpoint: &Endpoint, ready: Ready, place: Place, tries: u32,
-    ) -> Settlement {
+    async fn send(&self, pending: &Pending, ready: Ready, place: Place) -> Result<Answered, PostError> {
         let answered = self.webhook.post(self.post(pending, ready)).await;
         crash::point("webhook-sent");
         place.ended(if answered.is_ok() { Ended::Answered } else { Ended::Silent });
-        let status = answered.as_ref().ok().map(|answered| answered.status);
-        let settlement = self.judge(pending, endpoint, answered, tries.saturating_add(1)).await;
-        self.endpoints.note(endpoint, status, self.clock.now()).await;
-        settlement
+        answered
     }
 
     fn post(&self, pending: &Pending, ready: Ready) -> Post {
@@ -205,13 +216,7 @@ impl Deliverer {
                 reach = Reach::AllowedOnly;
             }
         }
-        Post {
-            url: pending.url.clone(),
-            fields,
-            content_type: body.content_type,
-            body: body.bytes.into(),
-            reach,
-        }
+        Post { url: pending.url.clone(), fields, content_type: body.content_type, body: body.bytes.into(), reach }
     }
 
     /// Decides what follows from an answer, after `tries` tries with this one.

@@ -116,8 +116,9 @@ impl Endpoints {
     pub async fn switch(&self, endpoint: &Endpoint, disabled: bool, now: Timestamp) -> Result<(), StoreError> {
         self.mark(endpoint.team()).await?;
         let switch = Switch { url: endpoint.url().to_owned(), disabled, since: now };
+        let stored = self.store.overwrite(&endpoint.switch_key(), written(&switch)).await;
         self.memory().enabled.remove(endpoint);
-        self.store.overwrite(&endpoint.switch_key(), written(&switch)).await
+        stored
     }
 
     /// Writes down what `endpoint` answered, unless the same was written a while ago.

@@ -122,6 +122,10 @@ impl WebhookWorker {
     }
 
     async fn take(&self, until: Until, upstream: &CancellationToken) {
+        if until == Until::Empty {
+            // Who only waits for a place is due.
+            self.deliverer.crowd.wait_at_most(SOON / 2);
+        }
         let mut failures = 0;
         let mut empty_since: Option<Instant> = None;
         while !self.stop.has_begun() {

@@ -90,7 +90,8 @@ fn whole(((team, url), row): (&(String, String), &Row)) -> Value {
 
 fn cells(((team, url), row): (&(String, String), &Row)) -> [String; 6] {
     let or_dash = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
-    let status = row.last.as_ref().map(|last| last.status.map_or_else(|| "none".to_owned(), |status| status.to_string()));
+    let status =
+        row.last.as_ref().map(|last| last.status.map_or_else(|| "none".to_owned(), |status| status.to_string()));
     [
         team.clone(),
         state(row).to_owned(),

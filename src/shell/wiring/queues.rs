@@ -8,9 +8,7 @@ use secrecy::SecretString;
 
 use super::{Trouble, bad_setting};
 use crate::adapters::amqp::{AmqpDeadLetters, AmqpEventOptions, AmqpOptions, AmqpPublisher, AmqpQueue};
-use crate::adapters::local::{
-    LocalDatabase, LocalDeadLetters, LocalEvents, LocalQueue, LocalQueueOptions, OpenError,
-};
+use crate::adapters::local::{LocalDatabase, LocalDeadLetters, LocalEvents, LocalQueue, LocalQueueOptions, OpenError};
 use crate::adapters::sqs::{SqsDeadLetters, SqsEventOptions, SqsOptions, SqsPublisher, SqsQueue};
 use crate::domain::id::ImportId;
 use crate::domain::webhook::endpoint::Endpoint;
@@ -68,7 +66,8 @@ pub async fn webhook_queue(config: &Config, store: Option<Arc<dyn Store>>) -> Re
         (QueueUrl::Amqp { url }, _) => {
             let in_hand = u16::try_from(IN_HAND).unwrap_or(PREFETCH_MAX);
             let tasks = amqp_options(config, url.expose().as_str());
-            let queue = AmqpQueue::new(AmqpOptions { queue: config.webhooks.name.clone(), prefetch: in_hand, ..tasks });
+            let queue =
+                AmqpQueue::beside(AmqpOptions { queue: config.webhooks.name.clone(), prefetch: in_hand, ..tasks });
             Ok(Some(Arc::new(queue.map_err(|error| bad_setting("webhooks.name", &error))?)))
         }
         (QueueUrl::Sqs { .. }, Some(QueueUrl::Sqs { url })) => {

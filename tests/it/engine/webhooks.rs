@@ -317,6 +317,19 @@ async fn a_busy_endpoint_that_answers_gets_everything_in_time() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn deliveries_that_wait_for_a_place_are_waited_for() {
+    let hooks = Hooks::new(signed(None));
+    hooks.endpoints.script(HOOK, &[Does::Dawdles(Duration::from_secs(15))]);
+    hooks.end_task("t", None).await;
+    let receipt = hooks.world.receipt("t", 1).await.unwrap();
+    for _ in 0..100 {
+        hooks.outbox().hand_on(&decoded(HOOK), &hooks.team(), &receipt, hooks.world.clock.now()).await.unwrap();
+    }
+    hooks.deliver_until_empty().await;
+    assert_eq!((hooks.endpoints.received(HOOK).len(), hooks.left().await), (100, 0));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_bad_callback_stands_in_the_receipt_and_the_task_goes_on() {
     let hooks = Hooks::new(Callback::default());
     for (id, url, part) in [

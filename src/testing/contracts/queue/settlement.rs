@@ -5,8 +5,8 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 use super::{
-    CLOCK_STEP, Client, LONG_LEASE, PATIENCE, QueueFixture, SHORT_LEASE, assert_is, id_of, nothing_comes, outgoing, send, settle,
-    take, take_one,
+    CLOCK_STEP, Client, LONG_LEASE, PATIENCE, QueueFixture, SHORT_LEASE, assert_is, id_of, nothing_comes, outgoing,
+    send, settle, take, take_one,
 };
 use crate::domain::settlement::Settlement;
 use crate::ports::queue::QueueError;
