@@ -31,6 +31,7 @@ on_every_queue! {
     completions_arrive_signed_and_with_the_receipts_event_id(signed_arrival);
     an_endpoint_that_was_down_gets_its_webhook_with_a_rotated_secret(down_and_up);
     a_worker_killed_between_try_and_settlement_sends_it_again_under_the_same_id(killed_after_sending);
+    a_worker_killed_between_two_tries_is_followed_by_one_that_keeps_the_schedule(killed_between_tries);
     a_worker_killed_before_handing_on_loses_no_webhook(killed_before_handing_on);
     gone_disables_an_endpoint_until_it_is_enabled_and_replayed(gone_and_enabled);
     messages_of_the_wrong_queue_are_refused(wrong_queue);
@@ -88,6 +89,25 @@ async fn killed_after_sending(mut bay: Bay) {
     assert_eq!(received[0].body, received[1].body);
     assert!(received.iter().all(|one| one.is_signed_with(1)));
     drop(_second);
+    bay.clear().await;
+}
+
+async fn killed_between_tries(mut bay: Bay) {
+    bay.set("QUEUE__LEASE", "2s");
+    bay.receiver.script("/hook", &[Does::Answers(500, ""), Does::Answers(200, "")]);
+    bay.submit("t-1", 1, json!({})).await;
+    let mut first = bay.worker("ingest,webhooks", None);
+    first.says("failed: it answered 500", SOON).await;
+    // Time to settle: the wait is then the message's own.
+    tokio::time::sleep(Duration::from_millis(1500)).await;
+    first.kill();
+    let second = bay.worker("webhooks", None);
+    let received = bay.receiver.reaches("/hook", 2, SOON * 2).await;
+    assert_eq!(received[0].header("webhook-id"), received[1].header("webhook-id"));
+    assert!(received[0].is_signed_with(1) && received[1].is_signed_with(1));
+    let gap = received[1].at - received[0].at;
+    assert!(gap >= Duration::from_millis(4900), "the second try came after {gap:?}");
+    drop(second);
     bay.clear().await;
 }
 
