@@ -3,6 +3,7 @@
 //! Adapters never name the engine, nor each other's insides.
 
 pub mod amqp;
+pub mod budget;
 pub mod credentials;
 pub mod fetch;
 pub mod local;

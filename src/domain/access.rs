@@ -109,6 +109,26 @@ impl ClaimKind {
     pub fn parse(text: &str) -> Option<Self> {
         Self::ALL.iter().copied().find(|kind| kind.as_str() == text)
     }
+
+    /// What a name of this kind must look like, if `name` does not: a claim under another spelling would protect nothing.
+    #[must_use]
+    pub fn problem_of(self, name: &str) -> Option<&'static str> {
+        let is_word =
+            |text: &str| !text.is_empty() && !text.chars().any(|c| c == '/' || c.is_whitespace() || c.is_control());
+        let (is_right, expected) = match self {
+            Self::Bucket => (is_word(name.strip_prefix("gs://").unwrap_or(name)), "a bucket's bare name, or gs://NAME"),
+            Self::Role => {
+                let is_arn = name.starts_with("arn:") && name.contains(":role/");
+                (is_arn && !name.contains(char::is_whitespace), "a role's whole ARN, arn:aws:iam::ACCOUNT:role/NAME")
+            }
+            Self::ServiceAccount => {
+                (is_word(name) && name.contains('@'), "a service account's address, NAME@PROJECT.iam…")
+            }
+            Self::ExternalId => (!name.trim().is_empty(), "an external id as the team's record has it"),
+            Self::Uid | Self::Tenant | Self::Account => (is_word(name), "one word"),
+        };
+        (!is_right).then_some(expected)
+    }
 }
 
 impl Grant {

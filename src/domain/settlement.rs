@@ -18,6 +18,15 @@ pub enum Reason {
 }
 
 impl Reason {
+    /// All reasons, in the order of the interface.
+    pub const ALL: &[Self] = &[
+        Self::Undecodable,
+        Self::UnknownTeam,
+        Self::TaskConflict,
+        Self::AttemptsExhausted,
+        Self::WebhookExhausted,
+    ];
+
     /// The reason as it stands in attributes and headers.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -62,6 +71,11 @@ pub enum Settlement {
     },
     /// Nothing was wrong with the task: again after `delay`, uncounted.
     HandBack {
+        /// How long the message stays hidden; zero: at once.
+        delay: Duration,
+    },
+    /// Nobody has begun it: again after `delay`, as it came.
+    PutOff {
         /// How long the message stays hidden; zero: at once.
         delay: Duration,
     },

@@ -10,6 +10,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
+use super::alone::Alone;
 use super::claims::Claims;
 use super::in_work::InWork;
 use super::intake::{Intake, Until};
@@ -22,6 +23,7 @@ use super::receipts::Receipts;
 use super::recent::Recent;
 use super::settings::Settings;
 use super::stop::Stop;
+use super::suspects::Suspects;
 use super::tally::Tally;
 use super::transfer::Transfer;
 use super::webhooks::outbox::Outbox;
@@ -101,11 +103,14 @@ impl Worker {
         let grace = settings.grace;
         let dropped = CancellationToken::new();
         let in_hand = Arc::new(Semaphore::new(settings.messages_in_hand));
+        let alone = Arc::new(Alone::default());
         let pipeline = Arc::new(Pipeline {
             queue: Arc::clone(&ports.queue),
             publisher: ports.publisher.clone(),
             teams: Arc::clone(&ports.teams),
             receipts: Receipts::new(Arc::clone(&ports.store), gates.store.clone()),
+            alone: Arc::clone(&alone),
+            suspects: Suspects::new(Arc::clone(&ports.store), gates.store.clone()),
             transfer,
             webhooks: ports.webhooks.clone(),
             in_work: InWork::default(),
@@ -124,6 +129,7 @@ impl Worker {
             keeper: Arc::clone(&keeper),
             messages: pools.messages.clone(),
             in_hand,
+            alone,
             started: TaskTracker::new(),
             dropped: dropped.clone(),
             stop: stop.clone(),

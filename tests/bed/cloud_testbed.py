@@ -737,10 +737,13 @@ class Gate:
                 iam.create_user(UserName=user["name"])
                 for i, policy in enumerate(user.get("policies", [])):
                     iam.put_user_policy(UserName=user["name"], PolicyName=f"p{i}", PolicyDocument=json.dumps(policy))
-                key = iam.create_access_key(UserName=user["name"])["AccessKey"]
+                iam.create_access_key(UserName=user["name"])
+                key = iam_backends[account_id][PARTITION].get_user(user["name"]).access_keys[-1]
+                if "key" in user:  # the same keys as in other services, so that one identity serves for all
+                    key.access_key_id, key.secret_access_key = user["key"]["id"], user["key"]["secret"]
                 result["users"][user["name"]] = {
-                    "access_key_id": key["AccessKeyId"],
-                    "secret_access_key": key["SecretAccessKey"],
+                    "access_key_id": key.access_key_id,
+                    "secret_access_key": key.secret_access_key,
                 }
             for role in account.get("roles", []):
                 iam.create_role(

@@ -5,10 +5,11 @@ use std::time::Duration;
 use tokio::time::timeout;
 use tracing::{info, warn};
 
-use super::Pipeline;
 use super::copying::{Copied, CopyEnd};
 use super::decoding::Wanted;
+use super::isolation::exhausted;
 use super::settling::{Verdict, conflict, hand_back};
+use super::{Effort, Pipeline};
 use crate::domain::id::TeamId;
 use crate::domain::receipt::{Ended, Outcome, Receipt, Status};
 use crate::domain::settlement::{DeadLetter, Reason, Settlement};
@@ -35,8 +36,9 @@ pub(super) enum Decided {
 
 impl Pipeline {
     /// Leads a task to its receipt, or to the reason why it has none yet.
-    pub(super) async fn decide(&self, wanted: &Wanted, delivery: &Delivery, held: &Held) -> Decided {
+    pub(super) async fn decide(&self, wanted: &Wanted, delivery: &Delivery, held: &Held, effort: Effort) -> Decided {
         let task = &wanted.task;
+        crash::point_of("task-begun", &task.task_id);
         let name = (task.team.clone(), task.task_id.clone());
         let Ok(_turn) = timeout(TURN_WITHIN, self.in_work.turn(&name)).await else {
             return Decided::End(hand_back(self.settings.backoff.base));
@@ -47,6 +49,9 @@ impl Pipeline {
                 return Decided::Announce(receipt);
             }
             Ok(Earlier::Conflict) => return Decided::End(conflict(delivery)),
+            Ok(Earlier::Open { .. }) if effort == Effort::Look => {
+                return Decided::End(exhausted(delivery, self.settings.max_attempts));
+            }
             Ok(Earlier::Open { round }) => round,
             Err(error) => return Decided::End(self.store_is_broken(&error)),
         };
@@ -138,7 +143,7 @@ impl Pipeline {
     }
 
     /// The store answers, and what it says cannot be: a person must look. Nothing is used up meanwhile.
-    fn store_is_broken(&self, error: &StoreError) -> Verdict {
+    pub(super) fn store_is_broken(&self, error: &StoreError) -> Verdict {
         warn!(%error, "internal storage holds what cannot be; the message waits");
         hand_back(self.settings.backoff.max)
     }

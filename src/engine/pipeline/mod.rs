@@ -4,23 +4,25 @@
 //! is the message settled. Stopped at any point, the next delivery finds what is done and goes on from there; it announces the
 //! receipt it finds again, under the same id, rather than trusting that somebody has.
 //!
-//! One file a step: [`decoding`], [`deciding`] (with [`copying`] in its middle: all attachments of one task), [`announcing`],
+//! One file a step: [`isolation`] (beside others, or alone), [`decoding`], [`deciding`] (with [`copying`] in its middle: all attachments of one task), [`announcing`],
 //! [`settling`].
 
 mod announcing;
 mod copying;
 mod deciding;
 mod decoding;
+mod isolation;
 mod settling;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use tracing::{debug, info};
+use tracing::debug;
 
 use self::deciding::Decided;
 use self::decoding::{Work, decode};
 use self::settling::{Verdict, dead, hand_back};
+use super::alone::Alone;
 use super::in_work::InWork;
 use super::lease::Held;
 use super::outage::Gates;
@@ -28,6 +30,7 @@ use super::receipts::Receipts;
 use super::recent::Recent;
 use super::settings::Settings;
 use super::stop::Stop;
+use super::suspects::Suspects;
 use super::tally::Tally;
 use super::transfer::Transfer;
 use super::webhooks::outbox::Outbox;
@@ -49,6 +52,10 @@ pub struct Pipeline {
     pub teams: Arc<dyn Teams>,
     /// What has become of tasks.
     pub receipts: Receipts,
+    /// Who must be worked on alone.
+    pub alone: Arc<Alone>,
+    /// What stands against them.
+    pub suspects: Suspects,
     /// Copies attachments.
     pub transfer: Transfer,
     /// Where webhooks are handed on; without it none are.
@@ -70,24 +77,17 @@ pub struct Pipeline {
     pub stop: Stop,
 }
 
-impl Pipeline {
-    /// Works on `delivery` until it is settled, handed back or lost.
-    pub async fn run(&self, delivery: Delivery, held: Held) {
-        let verdict = tokio::select! {
-            biased;
-            () = held.was_lost() => Verdict::Leave,
-            verdict = self.work(&delivery, &held) => verdict,
-        };
-        match verdict {
-            Verdict::Settle(settlement) => self.settle(&held, &settlement).await,
-            Verdict::Leave => {
-                Tally::add(&self.tally.lost);
-                info!(message.id = delivery.message.id, "lost the lease on a delivery: leaving it to whoever has it");
-            }
-        }
-    }
+/// How far work on a delivery goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Effort {
+    /// All the way.
+    Whole,
+    /// Only to a receipt that is there: without one the message is given up.
+    Look,
+}
 
-    async fn work(&self, delivery: &Delivery, held: &Held) -> Verdict {
+impl Pipeline {
+    async fn work(&self, delivery: &Delivery, held: &Held, effort: Effort) -> Verdict {
         let wanted = match decode(&delivery.message).await {
             Work::Task(wanted) => wanted,
             Work::Nothing(what) => {
@@ -102,7 +102,7 @@ impl Pipeline {
             biased;
             () = self.stop.was_cut() => None,
             () = tokio::time::sleep(self.settings.hold) => None,
-            decided = self.decide(&wanted, delivery, held) => Some(decided),
+            decided = self.decide(&wanted, delivery, held, effort) => Some(decided),
         };
         match decided {
             Some(Decided::End(verdict)) => verdict,

@@ -35,6 +35,7 @@ impl Pipeline {
             Settlement::Done => {}
             Settlement::Retry { .. } => Tally::add(&self.tally.retried),
             Settlement::HandBack { .. } => Tally::add(&self.tally.handed_back),
+            Settlement::PutOff { .. } => Tally::add(&self.tally.put_off),
             Settlement::DeadLetter(letter) => {
                 warn!(reason = %letter.reason, detail = letter.detail, "dead-lettered a message");
                 Tally::add(&self.tally.dead);
@@ -50,6 +51,11 @@ impl Pipeline {
 
 pub(super) fn hand_back(delay: Duration) -> Verdict {
     Verdict::Settle(Settlement::HandBack { delay })
+}
+
+/// For a delivery that nobody has begun.
+pub(super) fn put_off(delay: Duration) -> Verdict {
+    Verdict::Settle(Settlement::PutOff { delay })
 }
 
 pub(super) fn dead(delivery: &Delivery, reason: Reason, detail: String) -> Verdict {

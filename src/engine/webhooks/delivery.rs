@@ -133,7 +133,7 @@ impl Deliverer {
             Ok(place) => place,
             Err(wait) => {
                 Tally::add(&self.tally.webhooks.put_off);
-                return hand_back(wait);
+                return Settlement::PutOff { delay: wait };
             }
         };
         match self.is_disabled(&endpoint).await {

@@ -192,7 +192,12 @@ impl WebhookWorker {
             let dropped = self.dropped.clone();
             self.started.spawn(async move {
                 let _counted = Counted::one(&tally.webhooks.in_hand);
-                dropped.run_until_cancelled(deliverer.run(delivery, held)).await;
+                // As a killed process, a dropped one does nothing more, not even what it could do at once.
+                tokio::select! {
+                    biased;
+                    () = dropped.cancelled() => {}
+                    () = deliverer.run(delivery, held) => {}
+                }
                 drop((permit, grant));
             });
         }

@@ -47,10 +47,9 @@ pub(super) async fn run(args: WorkerArgs, context: &Context) -> Outcome {
     let parts = Parts {
         teams: wiring::teams(&loaded)?,
         settings: wiring::settings(&loaded.config),
-        fetcher: wiring::fetcher(&loaded.config, &wiring::settings(&loaded.config), FileRoots::PerTeam).await?,
         webhook: wiring::webhook(&loaded.config)?,
     };
-    let Some(opened) = open(&loaded, roles, &stop, &health).await? else {
+    let Some(opened) = open(&loaded, roles, &parts.settings, &stop, &health).await? else {
         info!("stopped before everything was there");
         return Ok(Exit::Done);
     };
@@ -107,16 +106,21 @@ impl Roles {
 struct Parts {
     teams: Arc<dyn Teams>,
     settings: Settings,
-    fetcher: Arc<dyn Fetcher>,
     webhook: Arc<dyn Webhook>,
 }
 
 /// What a worker needs that may be away.
 struct Opened {
     store: OpenStore,
-    queue: Option<Arc<dyn Queue>>,
-    publisher: Option<Arc<dyn Publisher>>,
+    ingest: Option<Ingest>,
     outbox: Option<Outbox>,
+}
+
+/// What the role `ingest` needs besides.
+struct Ingest {
+    queue: Arc<dyn Queue>,
+    publisher: Option<Arc<dyn Publisher>>,
+    fetcher: Arc<dyn Fetcher>,
 }
 
 /// The workers of this process, one for each role.
@@ -130,13 +134,13 @@ struct Workers {
 impl Workers {
     fn new(roles: Roles, parts: Parts, opened: &Opened, stop: &Stop) -> Self {
         let grace = parts.settings.grace;
-        let ingest = opened.queue.as_ref().map(|queue| {
+        let ingest = opened.ingest.as_ref().map(|ingest| {
             let ports = Ports {
-                queue: Arc::clone(queue),
-                publisher: opened.publisher.clone(),
+                queue: Arc::clone(&ingest.queue),
+                publisher: ingest.publisher.clone(),
                 store: Arc::clone(&opened.store.store),
                 teams: Arc::clone(&parts.teams),
-                fetcher: parts.fetcher,
+                fetcher: Arc::clone(&ingest.fetcher),
                 webhooks: opened.outbox.clone(),
                 clock: Clock::System,
             };
@@ -163,7 +167,7 @@ impl Workers {
             tally: Arc::clone(&self.tally),
             gates: self.gates.clone(),
             pools: self.ingest.as_ref().map(|worker| worker.pools.clone()),
-            queue: opened.queue.clone(),
+            queue: opened.ingest.as_ref().map(|ingest| Arc::clone(&ingest.queue)),
             webhooks: webhooks.map(|outbox| Arc::clone(&outbox.queue)),
             stop: stop.clone(),
         }
@@ -194,13 +198,15 @@ impl Workers {
 }
 
 /// Opens everything, one after the other; `None` if it was stopped meanwhile.
-async fn open(loaded: &Loaded, roles: Roles, stop: &Stop, health: &Health) -> Result<Option<Opened>, Failure> {
+async fn open(
+    loaded: &Loaded, roles: Roles, settings: &Settings, stop: &Stop, health: &Health,
+) -> Result<Option<Opened>, Failure> {
     let config = &loaded.config;
     let waiting = Waiting { stop, health };
     let Some(store) = waiting.until("internal storage", || wiring::store(config)).await? else {
         return Ok(None);
     };
-    let mut opened = Opened { store, queue: None, publisher: None, outbox: None };
+    let mut opened = Opened { store, ingest: None, outbox: None };
     let papers = || Some(Arc::clone(&opened.store.store));
     let Some(webhooks) = waiting.until("the webhook queue", || wiring::webhook_queue(config, papers())).await? else {
         return Ok(None);
@@ -221,7 +227,12 @@ async fn open(loaded: &Loaded, roles: Roles, stop: &Stop, health: &Health) -> Re
     };
     let met = waiting.until("the task queue", || meet(queue.as_ref(), "queue.url")).await?;
     let publisher = waiting.until("the event broker", || wiring::publisher(config)).await?;
-    Ok(met.zip(publisher).map(|((), publisher)| Opened { queue: Some(queue), publisher, ..opened }))
+    let budget = waiting.until("the Redis of shared limits", || wiring::budget(config, settings)).await?;
+    let Some((((), publisher), budget)) = met.zip(publisher).zip(budget) else {
+        return Ok(None);
+    };
+    let fetcher = wiring::fetcher(config, budget, FileRoots::PerTeam).await?;
+    Ok(Some(Opened { ingest: Some(Ingest { queue, publisher, fetcher }), ..opened }))
 }
 
 /// Asks the queue's broker for something, so that it is known to be there.

@@ -14,8 +14,8 @@ pub use queues::{
     ImportQueue, dead_letters, import_queue, local_events, publisher, task_queue, webhook_backlog, webhook_queue,
 };
 pub use settings::{retry, settings};
-pub use sources::{FileRoots, fetcher};
-pub use store::{OpenStore, store};
+pub use sources::{FileRoots, budget, fetcher};
+pub use store::{OpenStore, store, store_unproven};
 pub use teams::{check_teams, teams};
 pub use webhooks::{allow_networks, webhook};
 

@@ -60,18 +60,8 @@ fn limits(config: &Config) -> LimitTable {
 
 fn limit(config: LimitConfig) -> Limit {
     Limit {
-        requests_per_second: whole_rate(config.requests_per_second.get()),
+        requests_per_second: config.requests_per_second.get(),
         in_flight: config.in_flight as usize,
         bytes_per_second: config.bytes_per_second.get(),
     }
-}
-
-/// The engine counts whole requests a second, so a fraction is cut; less than one a second becomes one.
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "the configuration bounds it between 0 and a million"
-)]
-fn whole_rate(rate: f64) -> u32 {
-    (rate as u32).max(1)
 }

@@ -138,7 +138,7 @@ fn what_is_not_built_yet_is_refused_with_the_rest() {
         "[queue]\nurl = \"{SQS}/q\"\ndead_letter = \"{SQS}/d\"\nsns_topics = [\"arn:aws:sns:eu-west-1:1:t\"]\nsns_certificates = \"c\"\n\
          pointer_buckets = [\"b\"]\nlease = \"1ms\"\n[events]\nurl = \"{SQS}/e\"\n[webhooks]\nqueue_url = \"{SQS}/w\"\n\
          [teams]\nsource = \"https://t.test/{{team}}\"\n[sources.http]\negress_proxy = \"http://p:1\"\n[normalize.web]\nquality = 3\n\
-         [limits.shared]\nredis_url = \"redis://r\"\n[telemetry]\notlp_endpoint = \"http://o\"\n"
+         [telemetry]\notlp_endpoint = \"http://o\"\n"
     );
     let errors = load_with(&file, &[], unsupported::unsupported).unwrap_err();
     let (not_yet, rest): (Vec<_>, Vec<_>) =
@@ -153,12 +153,11 @@ fn what_is_not_built_yet_is_refused_with_the_rest() {
         "longshore.toml:13: teams.source",
         "longshore.toml:15: sources.http.egress_proxy",
         "longshore.toml:17: normalize",
-        "longshore.toml:19: limits.shared.redis_url",
-        "longshore.toml:21: telemetry.otlp_endpoint",
+        "longshore.toml:19: telemetry.otlp_endpoint",
     ] {
         assert!(not_yet.iter().any(|error| error.starts_with(&format!("{key}: "))), "{key}\nin {not_yet:#?}");
     }
-    assert_eq!(not_yet.len(), 9, "{not_yet:#?}");
+    assert_eq!(not_yet.len(), 8, "{not_yet:#?}");
     let errors = load_with("[sources.http]\nbind_address = \"192.0.2.1\"", &[], unsupported::unsupported).unwrap_err();
     assert!(
         matches!(&errors[..], [only] if only.starts_with("longshore.toml:2: sources.http.bind_address: ")),

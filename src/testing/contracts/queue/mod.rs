@@ -123,6 +123,7 @@ macro_rules! queue_contract {
                 what_waits_long_is_not_due_soon
                 a_hand_back_counts_no_attempt
                 hand_backs_never_add_up
+                what_was_put_off_comes_as_it_came
                 content_survives_every_way_back
                 settling_again_changes_nothing
             }
