@@ -11,6 +11,7 @@
 //! | [`retry`], [`outage`], [`stop`] | what happens when things fail or end |
 //! | [`alone`], [`suspects`] | messages that may be what kills their processes, kept apart from the others |
 //! | [`in_work`], [`recent`] | tasks that are worked on now, and those that were begun before |
+//! | [`webhooks`] | completions for customers, from a queue of their own |
 //! | [`claims`] | which team a bucket, role or tenant belongs to |
 
 pub mod alone;
@@ -33,4 +34,5 @@ pub mod stop;
 pub mod suspects;
 pub mod tally;
 pub mod transfer;
+pub mod webhooks;
 pub mod worker;

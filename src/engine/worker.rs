@@ -26,6 +26,7 @@ use super::stop::Stop;
 use super::suspects::Suspects;
 use super::tally::Tally;
 use super::transfer::Transfer;
+use super::webhooks::outbox::Outbox;
 use crate::ports::clock::Clock;
 use crate::ports::envelopes::Envelopes;
 use crate::ports::fetcher::Fetcher;
@@ -55,6 +56,8 @@ pub struct Ports {
     pub teams: Arc<dyn Teams>,
     /// Opens sources.
     pub fetcher: Arc<dyn Fetcher>,
+    /// Where webhooks are handed on, where they are configured.
+    pub webhooks: Option<Outbox>,
     /// The time of day.
     pub clock: Clock,
 }
@@ -114,6 +117,7 @@ impl Worker {
             alone: Arc::clone(&alone),
             suspects: Suspects::new(Arc::clone(&ports.store), gates.store.clone()),
             transfer,
+            webhooks: ports.webhooks.clone(),
             in_work: InWork::default(),
             begun: Recent::new(BEGUN_MAX),
             clock: ports.clock,
@@ -174,7 +178,7 @@ impl Worker {
 }
 
 /// A task that ends with its owner.
-struct AbortOnDrop(JoinHandle<()>);
+pub(super) struct AbortOnDrop(pub(super) JoinHandle<()>);
 
 impl Drop for AbortOnDrop {
     fn drop(&mut self) {

@@ -11,3 +11,4 @@ pub mod publisher;
 pub mod queue;
 pub mod store;
 pub mod teams;
+pub mod webhook;

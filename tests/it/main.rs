@@ -19,3 +19,4 @@ mod s3source;
 mod scenario;
 mod sqs;
 mod store;
+mod webhooks;

@@ -8,32 +8,49 @@ use super::Pipeline;
 use super::settling::{Verdict, hand_back};
 use crate::domain::receipt::Receipt;
 use crate::domain::settlement::Settlement;
+use crate::domain::task::Task;
 use crate::engine::crash;
 use crate::ports::publisher::PublishError;
-use crate::ports::queue::Delivery;
+use crate::ports::queue::{Delivery, QueueError};
+use crate::ports::teams::Lookup;
 
 impl Pipeline {
-    /// Hands the completion on, then lets the message go. Waits as long as the broker is away; an event that nobody takes
-    /// goes back to the queue and is tried again without end.
-    pub(super) async fn announce(&self, receipt: &Receipt, delivery: &Delivery) -> Verdict {
-        let Some(publisher) = &self.publisher else {
-            return Verdict::Settle(Settlement::Done);
+    /// Hands the completion on, as an event and as a webhook, then lets the message go. Waits as long as a broker is away; what
+    /// nobody takes goes back to the queue and is tried again without end.
+    pub(super) async fn announce(&self, task: &Task, receipt: &Receipt, delivery: &Delivery) -> Verdict {
+        let handing_on = async {
+            self.publish(receipt, delivery).await.map_err(|error| error.to_string())?;
+            self.hand_webhook_on(task, receipt).await.map_err(|error| error.to_string())
         };
-        let traceparent = delivery.message.attributes.get("traceparent").filter(|text| is_traceparent(text)).cloned();
-        let event = self.receipts.event(receipt, traceparent);
-        let is_outage = |error: &PublishError| matches!(error, PublishError::Unavailable(_));
-        let publishing = self.gates.events.until_answered(is_outage, || publisher.publish(&event));
-        match self.stop.unless_cut(publishing).await {
-            Some(Ok(())) => {
-                crash::point("event-published");
-                Verdict::Settle(Settlement::Done)
-            }
+        match self.stop.unless_cut(handing_on).await {
+            Some(Ok(())) => Verdict::Settle(Settlement::Done),
             Some(Err(error)) => {
-                warn!(task.id = %receipt.task_id, team = %receipt.team, %error, "a completion was not taken; it is tried again");
+                warn!(task.id = %receipt.task_id, team = %receipt.team, error, "a completion was not taken; it is tried again");
                 hand_back(self.wait_by_age(receipt))
             }
             None => hand_back(Duration::ZERO),
         }
+    }
+
+    async fn publish(&self, receipt: &Receipt, delivery: &Delivery) -> Result<(), PublishError> {
+        let Some(publisher) = &self.publisher else { return Ok(()) };
+        let traceparent = delivery.message.attributes.get("traceparent").filter(|text| is_traceparent(text)).cloned();
+        let event = self.receipts.event(receipt, traceparent);
+        let is_outage = |error: &PublishError| matches!(error, PublishError::Unavailable(_));
+        self.gates.events.until_answered(is_outage, || publisher.publish(&event)).await?;
+        crash::point("event-published");
+        Ok(())
+    }
+
+    async fn hand_webhook_on(&self, task: &Task, receipt: &Receipt) -> Result<(), QueueError> {
+        let Some(outbox) = &self.webhooks else { return Ok(()) };
+        // The record as it is now: a callback that was set right since is served.
+        let Lookup::Known(team) = self.look_up(&receipt.team).await else { return Ok(()) };
+        let gate = &self.gates.webhooks;
+        let hand_on = || outbox.hand_on(task, &team, receipt, self.clock.now());
+        gate.until_answered(QueueError::is_transient, hand_on).await?;
+        crash::point("webhook-enqueued");
+        Ok(())
     }
 
     /// A wait that grows with what is waited for: doubled each time, by the receipt's age, within the message's delays.

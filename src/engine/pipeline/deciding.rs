@@ -11,13 +11,13 @@ use super::isolation::exhausted;
 use super::settling::{Verdict, conflict, hand_back};
 use super::{Effort, Pipeline};
 use crate::domain::id::TeamId;
-use crate::domain::plan::callback_warning;
 use crate::domain::receipt::{Ended, Outcome, Receipt, Status};
 use crate::domain::settlement::{DeadLetter, Reason, Settlement};
 use crate::engine::crash;
 use crate::engine::lease::Held;
 use crate::engine::receipts::{Earlier, cause_of};
 use crate::engine::tally::Tally;
+use crate::engine::webhooks::outbox;
 use crate::ports::queue::Delivery;
 use crate::ports::store::StoreError;
 use crate::ports::teams::{Lookup, TeamsUnavailable};
@@ -66,7 +66,7 @@ impl Pipeline {
             started_at: self.clock.now(),
             finished_at: self.clock.now(),
             began_by: Some(cause_of(delivery)),
-            warnings: callback_warning(task).into_iter().collect(),
+            warnings: outbox::warning(self.webhooks.as_ref(), task, &team).into_iter().collect(),
         };
         let look = !delivery.is_first() || self.begun.knows(&name);
         let copied = self.copy_all(task, &team, round, look, held).await;
@@ -74,7 +74,7 @@ impl Pipeline {
         self.conclude(wanted, ended, copied, delivery).await
     }
 
-    async fn look_up(&self, team: &TeamId) -> Lookup {
+    pub(super) async fn look_up(&self, team: &TeamId) -> Lookup {
         let is_outage = |_: &TeamsUnavailable| true;
         match self.gates.teams.until_answered(is_outage, || self.teams.team(team)).await {
             Ok(lookup) => lookup,

@@ -36,6 +36,7 @@ use super::stop::Stop;
 use super::suspects::Suspects;
 use super::tally::Tally;
 use super::transfer::Transfer;
+use super::webhooks::outbox::Outbox;
 use crate::domain::id::{TaskId, TeamId};
 use crate::domain::settlement::{Reason, Settlement};
 use crate::domain::team::KnownTeam;
@@ -65,6 +66,8 @@ pub struct Pipeline {
     pub suspects: Suspects,
     /// Copies attachments.
     pub transfer: Transfer,
+    /// Where webhooks are handed on; without it none are.
+    pub webhooks: Option<Outbox>,
     /// Tasks that are worked on now.
     pub in_work: InWork<(TeamId, TaskId)>,
     /// Tasks that a delivery of this process has begun and not ended: their copies may be there already, whichever message
@@ -126,7 +129,7 @@ impl Pipeline {
         let Run { delivery, held, effort, until } = run;
         match self.until(until, self.decide(wanted, delivery, held, effort)).await {
             Some(Decided::End(verdict)) => verdict,
-            Some(Decided::Announce(receipt)) => self.announce(&receipt, delivery).await,
+            Some(Decided::Announce(receipt)) => self.announce(&wanted.task, &receipt, delivery).await,
             None => hand_back(Duration::ZERO),
         }
     }

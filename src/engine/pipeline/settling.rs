@@ -3,18 +3,14 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use tracing::{debug, info, warn};
+use tracing::{info, warn};
 
 use super::Pipeline;
 use crate::domain::settlement::{DeadLetter, Reason, Settlement};
 use crate::engine::crash;
 use crate::engine::lease::Held;
-use crate::engine::outage::wait_after;
 use crate::engine::tally::Tally;
-use crate::ports::queue::{Delivery, QueueError};
-
-/// How often a settlement is tried once the worker was told to let go.
-const SETTLE_TRIES_CUT: u32 = 4;
+use crate::ports::queue::Delivery;
 
 /// How work on a delivery ended before its settlement.
 pub(super) enum Verdict {
@@ -25,25 +21,11 @@ pub(super) enum Verdict {
 }
 
 impl Pipeline {
-    /// Settles until it is done or the lease is lost: where a lease does not run out by itself, as on AMQP, a delivery that was
-    /// merely left would be nobody's.
+    /// Settles until it is done or the lease is lost.
     pub(super) async fn settle(&self, held: &Held, settlement: &Settlement) {
-        let mut tries = 0;
-        loop {
-            match self.queue.settle(held.lease(), settlement).await {
-                Ok(()) => {
-                    crash::point("settled");
-                    return self.count_settled(settlement);
-                }
-                Err(QueueError::LeaseLost) => break,
-                Err(error) => debug!(%error, "a settlement was not taken"),
-            }
-            tokio::select! {
-                () = held.was_lost() => break,
-                () = self.stop.was_cut(), if tries >= SETTLE_TRIES_CUT => break,
-                () = tokio::time::sleep(wait_after(tries)) => {}
-            }
-            tries += 1;
+        if held.settle(settlement, &self.stop).await {
+            crash::point("settled");
+            return self.count_settled(settlement);
         }
         Tally::add(&self.tally.lost);
         info!("could not settle a delivery: it will come again and find its work done");

@@ -40,6 +40,9 @@ pub enum Command {
     /// Works the dead-letter queue
     #[command(subcommand)]
     Dead(DeadCommand),
+    /// Shows customers' endpoints, and enables one that was disabled
+    #[command(subcommand)]
+    Webhooks(WebhooksCommand),
     /// Shows and moves claims
     #[command(subcommand)]
     Team(TeamCommand),
@@ -198,6 +201,23 @@ pub enum DeadCommand {
         /// Do not ask
         #[arg(long)]
         yes: bool,
+    },
+}
+
+/// What to do with webhooks.
+#[derive(Debug, Subcommand)]
+pub enum WebhooksCommand {
+    /// Shows endpoints with backlog, last answer and state
+    List {
+        /// Only this team's
+        team: Option<String>,
+    },
+    /// Enables an endpoint that answered 410
+    Enable {
+        /// The team
+        team: String,
+        /// The endpoint's URL, as `webhooks list` shows it
+        url: String,
     },
 }
 

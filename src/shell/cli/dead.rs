@@ -10,6 +10,7 @@ use tokio::time::timeout;
 use super::args::{DeadCommand, DeadFilter};
 use super::{Context, output};
 use crate::domain::message::{Decoded, decode};
+use crate::domain::webhook::pending::Pending;
 use crate::ports::clock::Clock;
 use crate::ports::queue::{Chosen, DeadLetters, DeadMessage, QueueError};
 use crate::shell::exit::{Exit, Failure, Outcome};
@@ -107,6 +108,9 @@ fn row(message: &DeadMessage) -> [String; 7] {
 
 /// The team and the task that a message names, as far as it can be read.
 fn whose(message: &DeadMessage) -> (Option<String>, Option<String>) {
+    if let Ok(pending) = Pending::decode(&message.body) {
+        return (Some(pending.team.to_string()), Some(pending.task_id.to_string()));
+    }
     match decode(&message.body, &message.attributes) {
         Ok(Decoded::Task(task)) => (Some(task.team.to_string()), Some(task.task_id.to_string())),
         Ok(Decoded::Objects(_) | Decoded::Ignored(_)) => (None, None),

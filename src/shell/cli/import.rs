@@ -50,6 +50,7 @@ pub(super) async fn run(args: ImportArgs, context: &Context) -> Outcome {
         envelopes: wiring::envelopes(config).await?,
         teams,
         fetcher,
+        webhooks: None,
         clock: Clock::System,
     };
     let ended = import::run(&job, ports, &queue, settings, &stop).await;

@@ -49,7 +49,8 @@ fn check_queues(config: &Config, refuse: &mut Refuse<'_>) {
         (QueueUrl::Local { .. }, _) => {}
     }
     match (&queue.url, &config.webhooks.queue_url) {
-        (_, None) | (QueueUrl::Sqs { .. }, Some(QueueUrl::Sqs { .. })) => {}
+        (_, None) => {}
+        (QueueUrl::Sqs { .. }, Some(webhooks @ QueueUrl::Sqs { .. })) => check_webhook_queue(config, webhooks, refuse),
         (QueueUrl::Sqs { .. }, Some(_)) => {
             refuse("webhooks.queue_url", "must be a queue URL on SQS, as queue.url is".to_owned())
         }
@@ -74,6 +75,17 @@ fn check_envelopes(config: &Config, refuse: &mut Refuse<'_>) {
             let message = format!("holds {bucket:?}, which is no bucket's name: {}", fault.message);
             refuse("queue.pointer_buckets", message);
         }
+    }
+}
+
+fn check_webhook_queue(config: &Config, webhooks: &QueueUrl, refuse: &mut Refuse<'_>) {
+    let dead_letter = QueueUrl::from_text(&config.queue.dead_letter).ok();
+    if *webhooks == config.queue.url || Some(webhooks) == dead_letter.as_ref() {
+        refuse("webhooks.queue_url", "is another queue's URL already: name a queue of its own".to_owned());
+    }
+    if webhooks.is_fifo() {
+        let message = "must be a standard queue: on a FIFO queue one delivery that waits holds up others";
+        refuse("webhooks.queue_url", message.to_owned());
     }
 }
 

@@ -11,8 +11,7 @@ use super::sections::Config;
 type Asks = fn(&Config) -> bool;
 
 /// The keys of features that this version does not have.
-const NOT_YET: [(&str, Asks); 6] = [
-    ("webhooks.queue_url", |config| config.webhooks.queue_url.is_some()),
+const NOT_YET: [(&str, Asks); 5] = [
     ("teams.source", |config| matches!(config.teams.source, TeamsSource::Directory { .. })),
     ("sources.http.egress_proxy", |config| config.sources.http.egress_proxy.is_some()),
     ("sources.http.bind_address", |config| config.sources.http.bind_address.is_some()),

@@ -9,13 +9,17 @@ mod settings;
 mod sources;
 mod store;
 mod teams;
+mod webhooks;
 
 pub use envelopes::envelopes;
-pub use queues::{ImportQueue, dead_letters, import_queue, local_events, publisher, task_queue};
+pub use queues::{
+    ImportQueue, dead_letters, import_queue, local_events, publisher, task_queue, webhook_backlog, webhook_queue,
+};
 pub use settings::{retry, settings, trusted};
 pub use sources::{FileRoots, budget, fetcher};
 pub use store::{OpenStore, store, store_unproven};
 pub use teams::{check_teams, teams};
+pub use webhooks::{allow_networks, webhook};
 
 use super::config::Config;
 use super::exit::Failure;

@@ -5,3 +5,4 @@ pub mod fetcher;
 pub mod queue;
 pub mod store;
 pub mod teams;
+pub mod webhook;

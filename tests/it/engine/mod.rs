@@ -5,4 +5,5 @@ mod faults;
 mod poison;
 mod promises;
 mod simulation;
+mod webhooks;
 mod world;

@@ -65,6 +65,7 @@ impl World {
             envelopes: Arc::new(self.envelopes.clone()),
             teams: Arc::new(self.teams.clone()),
             fetcher: Arc::clone(&self.fetcher) as _,
+            webhooks: None,
             clock: self.clock,
         }
     }

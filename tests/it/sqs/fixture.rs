@@ -178,6 +178,10 @@ impl Queue for Contract {
         self.queue.depth().await
     }
 
+    async fn due(&self, span: Duration) -> Result<u64, QueueError> {
+        self.queue.due(span).await
+    }
+
     fn count_lag(&self) -> Duration {
         self.queue.count_lag()
     }

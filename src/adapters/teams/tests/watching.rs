@@ -46,11 +46,11 @@ async fn a_secret_that_changes_beside_an_unchanged_file_is_read_anew() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("teams.toml");
     std::fs::write(folder.path().join("key"), "old").expect("written");
-    std::fs::write(&path, "[a.callback]\nsecret = \"file:key\"\n").expect("written");
+    std::fs::write(&path, "[a.callback]\nauth_key = \"file:key\"\n").expect("written");
     let teams = TeamsFile::open(&path, &options(folder.path())).expect("a good file");
     std::fs::write(folder.path().join("key"), "new").expect("written");
     later().await;
-    let secret = team(&teams.directory(), "a").callback.and_then(|callback| callback.secret);
+    let secret = team(&teams.directory(), "a").callback.and_then(|callback| callback.auth_key);
     assert_eq!(secret.as_deref(), Some("new"));
 }
 
