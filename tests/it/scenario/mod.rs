@@ -20,7 +20,7 @@ mod seen;
 mod sqs;
 mod tasks;
 mod vault;
-mod way;
+pub(crate) mod way;
 mod world;
 
 mod bad_input;
@@ -37,3 +37,4 @@ mod refused_store;
 mod roles;
 mod same_task;
 mod slow_hosts;
+mod sqs_load;

@@ -128,13 +128,11 @@ async fn one_session_for(attachments: usize) {
 }
 
 mod long {
+    use super::super::world::sized;
     use super::one_session_for;
 
-    /// Ten thousand where a person asks for them (`LONGSHORE_TEST_LONG=1`), a tenth otherwise.
     #[tokio::test(flavor = "multi_thread")]
-    #[expect(clippy::disallowed_methods, reason = "how long the test may take is the test's setting")]
     async fn one_session_serves_ten_thousand_attachments_at_once_and_one_follows_it() {
-        let is_long = std::env::var_os("LONGSHORE_TEST_LONG").is_some();
-        one_session_for(if is_long { 10_000 } else { 1_000 }).await;
+        one_session_for(sized(10_000, 1_000)).await;
     }
 }
