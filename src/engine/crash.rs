@@ -13,29 +13,54 @@ pub enum Blow {
 }
 
 /// Named points, in the order of one task's way.
-pub const POINTS: &[&str] = &["object-stored", "facts-written", "receipt-written", "event-published", "settled"];
+pub const POINTS: &[&str] =
+    &["task-begun", "object-stored", "facts-written", "receipt-written", "event-published", "settled"];
+
+/// An armed point.
+#[cfg(feature = "testing")]
+#[derive(Debug)]
+struct Armed {
+    name: String,
+    blow: Blow,
+    left: std::sync::atomic::AtomicI64,
+    only_task: Option<String>,
+}
 
 #[cfg(feature = "testing")]
-static ARMED: std::sync::OnceLock<(String, Blow, std::sync::atomic::AtomicI64)> = std::sync::OnceLock::new();
+static ARMED: std::sync::OnceLock<Armed> = std::sync::OnceLock::new();
 
-/// Arms the point `name`: the blow falls when it is passed for the `count`th time, once.
+/// Arms the point `name`: the blow falls when it is passed for the `count`th time, once; where a task is named, when that one
+/// passes it.
 #[cfg(feature = "testing")]
-pub fn arm(name: &str, blow: Blow, count: i64) {
+pub fn arm(name: &str, blow: Blow, count: i64, only_task: Option<&str>) {
     debug_assert!(POINTS.contains(&name), "there is no crash point {name}");
+    let left = std::sync::atomic::AtomicI64::new(count);
     // A second arming would be a test's mistake; the first one stays.
-    let _ = ARMED.set((name.to_owned(), blow, std::sync::atomic::AtomicI64::new(count)));
+    let _ = ARMED.set(Armed { name: name.to_owned(), blow, left, only_task: only_task.map(str::to_owned) });
 }
 
 /// Passes the point `name`.
 #[cfg(feature = "testing")]
 pub fn point(name: &'static str) {
-    let Some((armed, blow, left)) = ARMED.get() else {
+    pass(name, None);
+}
+
+/// Passes the point `name` with a task.
+#[cfg(feature = "testing")]
+pub fn point_of(name: &'static str, task: &crate::domain::id::TaskId) {
+    pass(name, Some(task.as_str()));
+}
+
+#[cfg(feature = "testing")]
+fn pass(name: &'static str, task: Option<&str>) {
+    let Some(armed) = ARMED.get() else {
         return;
     };
-    if armed != name || left.fetch_sub(1, std::sync::atomic::Ordering::SeqCst) != 1 {
+    let is_meant = armed.name == name && armed.only_task.as_deref().is_none_or(|only| Some(only) == task);
+    if !is_meant || armed.left.fetch_sub(1, std::sync::atomic::Ordering::SeqCst) != 1 {
         return;
     }
-    let signal = match blow {
+    let signal = match armed.blow {
         Blow::Kill => "-KILL",
         Blow::Freeze => "-STOP",
     };
@@ -47,3 +72,8 @@ pub fn point(name: &'static str) {
 #[cfg(not(feature = "testing"))]
 #[inline]
 pub fn point(_name: &'static str) {}
+
+/// Passes the point `name` with a task: nothing happens.
+#[cfg(not(feature = "testing"))]
+#[inline]
+pub fn point_of(_name: &'static str, _task: &crate::domain::id::TaskId) {}

@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::debug;
 
+use super::alone::Alone;
 use super::lease::Keeper;
 use super::memory::{Grant, Pool};
 use super::outage::{Gates, wait_after};
@@ -36,6 +37,8 @@ pub struct Intake {
     pub messages: Pool,
     /// How many deliveries may be in hand.
     pub in_hand: Arc<Semaphore>,
+    /// Nothing is taken while somebody must be alone.
+    pub alone: Arc<Alone>,
     /// Everything that was started; waited for by the worker.
     pub started: TaskTracker,
     /// Cancelled when the worker is dropped.
@@ -96,6 +99,7 @@ impl Intake {
 
     /// Waits for room: a place for at least one delivery, memory for its message, and everything it will need.
     async fn room(&self) -> Vec<(OwnedSemaphorePermit, Grant)> {
+        self.alone.nobody_is().await;
         let most = self.pause_while_away().await;
         let first = Arc::clone(&self.in_hand).acquire_owned().await.expect("room is never closed");
         let grant = self.messages.take(MESSAGE_BYTES_MAX).await.expect("the pool has room for one message");
@@ -141,7 +145,12 @@ impl Intake {
             let dropped = self.dropped.clone();
             self.started.spawn(async move {
                 let _counted = Counted::one(&tally.in_hand);
-                dropped.run_until_cancelled(pipeline.run(delivery, held)).await;
+                // As a killed process, a dropped one does nothing more, not even what it could do at once.
+                tokio::select! {
+                    biased;
+                    () = dropped.cancelled() => {}
+                    () = pipeline.run(delivery, held) => {}
+                }
                 drop((permit, grant));
             });
         }

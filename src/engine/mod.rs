@@ -9,9 +9,11 @@
 //! | [`receipts`] | earlier rounds, and the receipt that decides |
 //! | [`lease`], [`lanes`], [`limits`], [`memory`] | what may run, for how long, how fast and in how much memory |
 //! | [`retry`], [`outage`], [`stop`] | what happens when things fail or end |
+//! | [`alone`], [`suspects`] | messages that may be what kills their processes, kept apart from the others |
 //! | [`in_work`], [`recent`] | tasks that are worked on now, and those that were begun before |
 //! | [`claims`] | which team a bucket, role or tenant belongs to |
 
+pub mod alone;
 pub mod claims;
 pub mod crash;
 pub mod in_work;
@@ -28,6 +30,7 @@ pub mod recent;
 pub mod retry;
 pub mod settings;
 pub mod stop;
+pub mod suspects;
 pub mod tally;
 pub mod transfer;
 pub mod worker;

@@ -17,6 +17,8 @@ pub struct Tally {
     pub retried: AtomicU64,
     /// Deliveries that were handed back uncounted.
     pub handed_back: AtomicU64,
+    /// Deliveries that went back before anybody began them.
+    pub put_off: AtomicU64,
     /// Messages that went to the dead-letter queue.
     pub dead: AtomicU64,
     /// Messages that needed nothing, such as test events.

@@ -10,6 +10,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
+use super::alone::Alone;
 use super::claims::Claims;
 use super::in_work::InWork;
 use super::intake::{Intake, Until};
@@ -22,9 +23,11 @@ use super::receipts::Receipts;
 use super::recent::Recent;
 use super::settings::Settings;
 use super::stop::Stop;
+use super::suspects::Suspects;
 use super::tally::Tally;
 use super::transfer::Transfer;
 use crate::ports::clock::Clock;
+use crate::ports::envelopes::Envelopes;
 use crate::ports::fetcher::Fetcher;
 use crate::ports::publisher::Publisher;
 use crate::ports::queue::Queue;
@@ -46,6 +49,8 @@ pub struct Ports {
     pub publisher: Option<Arc<dyn Publisher>>,
     /// Where copies and receipts go.
     pub store: Arc<dyn Store>,
+    /// Proves envelopes of messages, and fetches bodies that lie elsewhere.
+    pub envelopes: Arc<dyn Envelopes>,
     /// Who the teams are.
     pub teams: Arc<dyn Teams>,
     /// Opens sources.
@@ -98,11 +103,16 @@ impl Worker {
         let grace = settings.grace;
         let dropped = CancellationToken::new();
         let in_hand = Arc::new(Semaphore::new(settings.messages_in_hand));
+        let alone = Arc::new(Alone::default());
         let pipeline = Arc::new(Pipeline {
             queue: Arc::clone(&ports.queue),
             publisher: ports.publisher.clone(),
+            envelopes: Arc::clone(&ports.envelopes),
+            bodies: pools.bodies.clone(),
             teams: Arc::clone(&ports.teams),
             receipts: Receipts::new(Arc::clone(&ports.store), gates.store.clone()),
+            alone: Arc::clone(&alone),
+            suspects: Suspects::new(Arc::clone(&ports.store), gates.store.clone()),
             transfer,
             in_work: InWork::default(),
             begun: Recent::new(BEGUN_MAX),
@@ -120,6 +130,7 @@ impl Worker {
             keeper: Arc::clone(&keeper),
             messages: pools.messages.clone(),
             in_hand,
+            alone,
             started: TaskTracker::new(),
             dropped: dropped.clone(),
             stop: stop.clone(),

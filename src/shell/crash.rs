@@ -1,4 +1,4 @@
-//! Arms a crash point of the engine from what a test says: `LONGSHORE_TEST_CRASH=POINT:kill|freeze:COUNT`.
+//! Arms a crash point of the engine from what a test says: `LONGSHORE_TEST_CRASH=POINT:kill|freeze:COUNT[:TASK]`.
 //! Only with the feature `testing`; a release neither reads the variable nor has the points.
 
 use crate::engine::crash::{Blow, arm};
@@ -13,8 +13,10 @@ pub fn arm_from_environment() {
         return;
     };
     let parts: Vec<&str> = said.split(':').collect();
-    let [point, blow, count] = parts[..] else {
-        panic!("LONGSHORE_TEST_CRASH must be POINT:kill|freeze:COUNT and is {said:?}");
+    let (point, blow, count, task) = match parts[..] {
+        [point, blow, count] => (point, blow, count, None),
+        [point, blow, count, task] => (point, blow, count, Some(task)),
+        _ => panic!("LONGSHORE_TEST_CRASH must be POINT:kill|freeze:COUNT[:TASK] and is {said:?}"),
     };
     let blow = match blow {
         "kill" => Blow::Kill,
@@ -22,5 +24,5 @@ pub fn arm_from_environment() {
         other => panic!("LONGSHORE_TEST_CRASH knows no {other:?}"),
     };
     let count = count.parse().expect("the count is a number");
-    arm(point, blow, count);
+    arm(point, blow, count, task);
 }

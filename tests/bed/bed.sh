@@ -27,6 +27,7 @@ as_root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo -n "$@"; fi; }
 missing_packages() {
   [ -x "$RABBIT_BIN/rabbitmq-server" ] || echo rabbitmq-server
   [ -n "$(nginx_binary)" ] || echo nginx
+  command -v redis-server >/dev/null || echo redis-server # tests start their own
   command -v openssl >/dev/null || echo openssl
   command -v curl >/dev/null || echo curl
   python3 -c 'import ensurepip, venv' 2>/dev/null || echo python3-venv

@@ -41,6 +41,8 @@ impl Settler {
                 // takes back itself, and hand-backs must not add up to a suspicion.
                 self.copy_after(held, *delay, carried(held, held.unfinished.max(1))).await
             }
+            Settlement::PutOff { delay } if delay.is_zero() => self.give_back_unworked(held).await,
+            Settlement::PutOff { delay } => self.copy_after(held, *delay, carried(held, held.unfinished)).await,
             Settlement::DeadLetter(letter) => {
                 let own = dead_letter_headers(letter);
                 self.replace(held, self.queues.dead.clone(), &own).await

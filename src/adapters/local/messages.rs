@@ -208,6 +208,7 @@ pub(super) fn settle(
             mark.execute([sequence])?;
             give_back(connection, sequence, now, *delay)?;
         }
+        Settlement::PutOff { delay } => give_back(connection, sequence, now, *delay)?,
         Settlement::DeadLetter(letter) => bury(connection, queue, sequence, now, letter)?,
     }
     Ok(true)

@@ -167,7 +167,7 @@ impl Queue for LocalQueue {
             return Err(QueueError::LeaseLost);
         }
         match settlement {
-            Settlement::Retry { .. } | Settlement::HandBack { .. } => self.bell.notify_waiters(),
+            Settlement::Retry { .. } | Settlement::HandBack { .. } | Settlement::PutOff { .. } => self.bell.notify_waiters(),
             Settlement::Done | Settlement::DeadLetter(_) => {}
         }
         Ok(())

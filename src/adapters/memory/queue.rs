@@ -155,6 +155,7 @@ impl Held {
                 entry.unfinished = entry.unfinished.max(1);
                 entry.state = again(*delay);
             }
+            Settlement::PutOff { delay } => entry.state = again(*delay),
             Settlement::DeadLetter(letter) => {
                 let place = self.next();
                 let dead = DeadMessage {

@@ -41,6 +41,7 @@ impl Core {
                 self.replace(held, &copy, *delay, "retry").await
             }
             Settlement::HandBack { delay } => self.hand_back(held, *delay).await,
+            Settlement::PutOff { delay } => self.put_behind(held, *delay).await,
             Settlement::DeadLetter(letter) => {
                 let copy = held.parcel.buried(letter, now);
                 self.copy(held, &copy, Duration::ZERO, "dead", (&self.dead, &self.buries)).await?;
@@ -57,6 +58,13 @@ impl Core {
         }
         let copy = held.parcel.handed_back(held.unfinished, due_after(delay, self.clock.now()));
         self.replace(held, &copy, delay, "hand-back").await
+    }
+
+    /// Puts a message off that nobody has begun. SQS counts each receive, so only a copy is as new as it was.
+    async fn put_behind(&self, held: &Held, delay: Duration) -> Result<(), Trouble> {
+        let due = due_after(delay, self.clock.now());
+        let copy = Parcel { unfinished: held.unfinished, not_before_ms: due, ..held.parcel.clone() };
+        self.replace(held, &copy, delay, "put-off").await
     }
 
     /// Puts off a message that came too early, or renews one that has become old.

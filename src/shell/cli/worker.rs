@@ -12,9 +12,11 @@ use super::args::{Role, WorkerArgs};
 use super::{Context, output};
 use crate::engine::intake::Until;
 use crate::engine::outage::wait_after;
+use crate::engine::settings::Settings;
 use crate::engine::stop::Stop;
 use crate::engine::tally::Tally;
 use crate::engine::worker::{End, Ports, Worker};
+use crate::ports::budget::Budget;
 use crate::ports::clock::Clock;
 use crate::ports::publisher::Publisher;
 use crate::ports::queue::{Queue, QueueError};
@@ -39,15 +41,16 @@ pub(super) async fn run(args: WorkerArgs, context: &Context) -> Outcome {
     }
     let teams = wiring::teams(&loaded)?;
     let settings = wiring::settings(&loaded.config);
-    let fetcher = wiring::fetcher(&loaded.config, &settings, FileRoots::PerTeam).await?;
-    let Some(opened) = open(&loaded, &stop, &health).await? else {
+    let Some(opened) = open(&loaded, &settings, &stop, &health).await? else {
         info!("stopped before everything was there");
         return Ok(Exit::Done);
     };
+    let fetcher = wiring::fetcher(&loaded.config, opened.budget, FileRoots::PerTeam).await?;
     let ports = Ports {
         queue: Arc::clone(&opened.queue),
         publisher: opened.publisher,
         store: Arc::clone(&opened.store.store),
+        envelopes: wiring::envelopes(&loaded.config).await?,
         teams,
         fetcher,
         clock: Clock::System,
@@ -103,10 +106,11 @@ struct Opened {
     store: OpenStore,
     queue: Arc<dyn Queue>,
     publisher: Option<Arc<dyn Publisher>>,
+    budget: Arc<dyn Budget>,
 }
 
 /// Opens everything, one after the other; `None` if it was stopped meanwhile.
-async fn open(loaded: &Loaded, stop: &Stop, health: &Health) -> Result<Option<Opened>, Failure> {
+async fn open(loaded: &Loaded, settings: &Settings, stop: &Stop, health: &Health) -> Result<Option<Opened>, Failure> {
     let config = &loaded.config;
     let waiting = Waiting { stop, health };
     let Some(store) = waiting.until("internal storage", || wiring::store(config)).await? else {
@@ -119,7 +123,9 @@ async fn open(loaded: &Loaded, stop: &Stop, health: &Health) -> Result<Option<Op
     };
     let met = waiting.until("the task queue", || meet(queue.as_ref())).await?;
     let publisher = waiting.until("the event broker", || wiring::publisher(config)).await?;
-    Ok(met.zip(publisher).map(|((), publisher)| Opened { store, queue, publisher }))
+    let budget = waiting.until("the Redis of shared limits", || wiring::budget(config, settings)).await?;
+    let all = met.zip(publisher).zip(budget);
+    Ok(all.map(|(((), publisher), budget)| Opened { store, queue, publisher, budget }))
 }
 
 /// Asks the queue's broker for something, so that it is known to be there.

@@ -3,16 +3,18 @@
 //! Nothing here decides what is done with a task. Opening may fail for now or for good ([`Trouble`]): a worker waits for the
 //! first, a command ends with it. Each function maps one section of the configuration to one adapter's options.
 
+mod envelopes;
 mod queues;
 mod settings;
 mod sources;
 mod store;
 mod teams;
 
+pub use envelopes::envelopes;
 pub use queues::{ImportQueue, dead_letters, import_queue, local_events, publisher, task_queue};
-pub use settings::{retry, settings};
-pub use sources::{FileRoots, fetcher};
-pub use store::{OpenStore, store};
+pub use settings::{retry, settings, trusted};
+pub use sources::{FileRoots, budget, fetcher};
+pub use store::{OpenStore, store, store_unproven};
 pub use teams::{check_teams, teams};
 
 use super::config::Config;

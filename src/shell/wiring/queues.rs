@@ -125,7 +125,7 @@ pub async fn dead_letters(config: &Config) -> Result<Arc<dyn DeadLetters>, Troub
             Ok(Arc::new(dead.map_err(|error| bad_setting("queue.url", &error))?))
         }
         QueueUrl::Sqs { url } => {
-            let store = super::store(config).await?.store;
+            let store = super::store_unproven(config).await?.store;
             let options = sqs_options(config, url, Some(store)).await;
             let dead = SqsDeadLetters::new(&options).map_err(|error| bad_setting("queue.dead_letter", &error))?;
             Ok(Arc::new(dead))

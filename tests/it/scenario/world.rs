@@ -184,9 +184,15 @@ impl World {
         self.start(&["worker", "--roles", "ingest", "--until-empty"], None)
     }
 
-    /// Starts a worker that is hit when it passes a crash point: `POINT:kill:COUNT` or `POINT:freeze:COUNT`.
+    /// Starts a worker that is hit when it passes a crash point: `POINT:kill:COUNT` or `POINT:freeze:COUNT`,
+    /// with `:TASK` behind it only by that task.
     pub(crate) fn worker_hit_at(&self, blow: &str) -> Worker {
         self.start(&["worker", "--roles", "ingest"], Some(blow))
+    }
+
+    /// Starts a worker that ends when the queue is empty, unless it is hit before.
+    pub(crate) fn worker_until_empty_hit_at(&self, blow: &str) -> Worker {
+        self.start(&["worker", "--roles", "ingest", "--until-empty"], Some(blow))
     }
 
     fn start(&self, arguments: &[&str], blow: Option<&str>) -> Worker {

@@ -154,6 +154,16 @@ impl Mutation for CountsHandBacks {
     }
 }
 
+struct MarksWhatWasPutOff;
+impl Mutation for MarksWhatWasPutOff {
+    fn settles(settlement: &Settlement) -> Option<Settlement> {
+        Some(match settlement {
+            Settlement::PutOff { delay } => Settlement::HandBack { delay: *delay },
+            other => other.clone(),
+        })
+    }
+}
+
 struct DropsDeadLetters;
 impl Mutation for DropsDeadLetters {
     fn settles(settlement: &Settlement) -> Option<Settlement> {
@@ -191,6 +201,7 @@ async fn a_queue_that_breaks_a_promise_fails_the_contract() {
     breaks(settlement::a_retry_counts_the_attempt_and_waits::<Broken<ForgetsDelays>>()).await;
     breaks(settlement::a_long_delay_holds_up_no_other_message::<Broken<ForgetsDelays>>()).await;
     breaks(settlement::a_hand_back_counts_no_attempt::<Broken<CountsHandBacks>>()).await;
+    breaks(settlement::what_was_put_off_comes_as_it_came::<Broken<MarksWhatWasPutOff>>()).await;
     breaks(dead::a_dead_letter_keeps_the_message_whole::<Broken<DropsDeadLetters>>()).await;
     breaks(delivery::a_message_comes_as_it_was_sent::<Broken<LosesAttributes>>()).await;
     breaks(delivery::never_more_than_room_is_given::<Broken<GivesTooMany>>()).await;

@@ -122,6 +122,7 @@ macro_rules! queue_contract {
                 a_long_delay_holds_up_no_other_message
                 a_hand_back_counts_no_attempt
                 hand_backs_never_add_up
+                what_was_put_off_comes_as_it_came
                 content_survives_every_way_back
                 settling_again_changes_nothing
             }

@@ -100,6 +100,24 @@ pub async fn hand_backs_never_add_up<F: QueueFixture>() {
     }
 }
 
+/// What was put off comes after its delay exactly as it came before: nobody has begun it.
+pub async fn what_was_put_off_comes_as_it_came<F: QueueFixture>() {
+    let client = F::fresh(LONG_LEASE).await.client().await;
+    send(&client, &["a"]).await;
+    for _ in 0..4 {
+        let delivery = take_one(&client).await;
+        assert_is(&delivery, &outgoing("a"));
+        assert!(delivery.is_first(), "nobody has begun it: {delivery:?}");
+        settle(&client, &delivery, &Settlement::PutOff { delay: F::short_delay() }).await;
+    }
+    let delivery = comes_after::<F>(&client, F::short_delay()).await;
+    settle(&client, &delivery, &Settlement::Retry { attempts: 2, delay: Duration::ZERO }).await;
+    settle(&client, &take_one(&client).await, &Settlement::PutOff { delay: F::short_delay() }).await;
+    let delivery = take_one(&client).await;
+    assert_eq!((delivery.attempts, delivery.unfinished), (2, 0));
+    assert_is(&delivery, &outgoing("a"));
+}
+
 /// Id, body and attributes are the same after a retry, a hand-back and a lost lease.
 pub async fn content_survives_every_way_back<F: QueueFixture>() {
     let fixture = F::fresh(SHORT_LEASE).await;

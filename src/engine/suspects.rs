@@ -1,0 +1,76 @@
+//! How often a suspect was worked on alone and nobody came back to tell: kept in internal storage, so that the next process
+//! knows it however this one ends.
+//!
+//! A run is noted before it begins and taken back when it ends in any way, so what stands there are the runs that never
+//! ended. The paper belongs to the message (its id and its bytes), not to a delivery, and it is the same on every queue.
+//! Two processes that write it at once can only make a message less suspicious.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use tracing::warn;
+
+use super::outage::Gate;
+use crate::domain::digest::Sha256;
+use crate::domain::object_key::Key;
+use crate::ports::queue::Message;
+use crate::ports::store::{Store, StoreError};
+
+/// The paper is one small number.
+const PAPER_BYTES_MAX: usize = 4096;
+
+/// What is written of a suspect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+struct Paper {
+    /// Runs that were begun alone and never ended.
+    unended_runs: u32,
+}
+
+/// Papers of suspects in the store.
+#[derive(Clone)]
+pub struct Suspects {
+    store: Arc<dyn Store>,
+    gate: Gate,
+}
+
+impl Suspects {
+    /// Papers in `store`; waits behind `gate` while it is away.
+    #[must_use]
+    pub fn new(store: Arc<dyn Store>, gate: Gate) -> Self {
+        Self { store, gate }
+    }
+
+    /// How many runs of `message` alone never ended.
+    ///
+    /// # Errors
+    /// What the store answers, when it answers and cannot be right.
+    pub async fn unended_runs(&self, message: &Message) -> Result<u32, StoreError> {
+        let key = key_of(message);
+        let read = || self.store.get(&key, PAPER_BYTES_MAX);
+        let found = self.gate.until_answered(StoreError::is_transient, read).await?;
+        let Some(bytes) = found else { return Ok(0) };
+        let paper: Paper = serde_json::from_slice(&bytes).unwrap_or_else(|error| {
+            warn!(%key, %error, "the paper of a suspect cannot be read: it begins anew");
+            Paper::default()
+        });
+        Ok(paper.unended_runs)
+    }
+
+    /// Writes how many runs of `message` alone never ended. Durable once it returns.
+    ///
+    /// # Errors
+    /// As [`Suspects::unended_runs`].
+    pub async fn note(&self, message: &Message, unended_runs: u32) -> Result<(), StoreError> {
+        let key = key_of(message);
+        let content = Bytes::from(serde_json::to_vec(&Paper { unended_runs }).expect("a number is JSON"));
+        let write = || self.store.overwrite(&key, content.clone());
+        self.gate.until_answered(StoreError::is_transient, write).await
+    }
+}
+
+/// Ids alone are not enough: senders may give many messages the same.
+fn key_of(message: &Message) -> Key {
+    let id = message.id.as_deref().unwrap_or_default();
+    Key::new(format!("_alone/{}.json", Sha256::of_parts(&[id.as_bytes(), &message.body])))
+}
