@@ -21,7 +21,7 @@ mod seen;
 mod sqs;
 mod tasks;
 mod vault;
-mod way;
+pub(crate) mod way;
 mod world;
 
 mod bad_input;
@@ -40,3 +40,4 @@ mod roles;
 mod same_task;
 mod shared_limits;
 mod slow_hosts;
+mod sqs_load;
