@@ -5,6 +5,7 @@
 pub mod amqp;
 pub mod budget;
 pub mod credentials;
+pub mod envelopes;
 pub mod fetch;
 pub mod local;
 #[cfg(feature = "testing")]

@@ -209,6 +209,17 @@ fn own(
     }
 }
 
+impl Team {
+    /// Whether the record lists this bucket, by its name or, for a role, by a pattern.
+    #[must_use]
+    pub fn declares_bucket(&self, bucket: &str) -> bool {
+        self.aws.as_ref().is_some_and(|grant| {
+            let by_pattern = grant.role_arn.is_some();
+            grant.buckets.iter().any(|listed| if by_pattern { fits(listed, bucket) } else { listed == bucket })
+        })
+    }
+}
+
 fn missing(message: &str) -> AttachmentFault {
     AttachmentFault::new(Code::IntegrationMissing, message)
 }
@@ -285,6 +296,23 @@ mod tests {
         check(Some(listing("acme-raw")), CrossAccount::Declared, Ok("own"));
         check(Some(listing("acme-*")), CrossAccount::Declared, Err(Code::IntegrationMissing));
         check(Some(listing("acme-raw")), CrossAccount::Off, Err(Code::IntegrationMissing));
+    }
+
+    #[test]
+    fn a_bucket_is_declared_by_name_or_by_a_roles_pattern() {
+        let own = |name: &str| AwsGrant { buckets: vec![name.to_owned()], ..AwsGrant::default() };
+        for (aws, expected) in [
+            (None, false),
+            (Some(role(&[])), false),
+            (Some(role(&["acme-raw"])), true),
+            (Some(role(&["acme-*"])), true),
+            (Some(role(&["other"])), false),
+            (Some(own("acme-raw")), true),
+            (Some(own("acme-*")), false),
+        ] {
+            let team = Team { aws: aws.clone(), ..Team::default() };
+            assert_eq!(team.declares_bucket("acme-raw"), expected, "{aws:?}");
+        }
     }
 
     #[test]

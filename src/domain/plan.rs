@@ -84,6 +84,9 @@ fn way_of(attachment: &Attachment, team: &Team, policy: &Policy) -> Result<Way, 
     let source = match &attachment.content {
         Content::Text(text) => Source::Text(text.clone()),
         Content::Url(url) => Source::parse(url)?,
+        Content::Object { bucket, key, pin } => {
+            Source::S3 { bucket: bucket.clone(), key: key.clone(), pin: Some(pin.clone()) }
+        }
     };
     refuse(&source, team, policy)?;
     let grant = Grant::of(&source, team, policy.cross_account)?;

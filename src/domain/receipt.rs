@@ -198,6 +198,8 @@ fn shown_url(attachment: &Attachment) -> Option<String> {
     match &attachment.content {
         Content::Url(url) => Some(redacted(url)),
         Content::Text(_) => None,
+        // A key is no URL: what stands behind a question mark in it is part of its name.
+        Content::Object { bucket, key, pin: _ } => Some(format!("s3://{bucket}/{key}")),
     }
 }
 

@@ -28,6 +28,7 @@ use super::tally::Tally;
 use super::transfer::Transfer;
 use super::webhooks::outbox::Outbox;
 use crate::ports::clock::Clock;
+use crate::ports::envelopes::Envelopes;
 use crate::ports::fetcher::Fetcher;
 use crate::ports::publisher::Publisher;
 use crate::ports::queue::Queue;
@@ -49,6 +50,8 @@ pub struct Ports {
     pub publisher: Option<Arc<dyn Publisher>>,
     /// Where copies and receipts go.
     pub store: Arc<dyn Store>,
+    /// Proves envelopes of messages, and fetches bodies that lie elsewhere.
+    pub envelopes: Arc<dyn Envelopes>,
     /// Who the teams are.
     pub teams: Arc<dyn Teams>,
     /// Opens sources.
@@ -107,6 +110,8 @@ impl Worker {
         let pipeline = Arc::new(Pipeline {
             queue: Arc::clone(&ports.queue),
             publisher: ports.publisher.clone(),
+            envelopes: Arc::clone(&ports.envelopes),
+            bodies: pools.bodies.clone(),
             teams: Arc::clone(&ports.teams),
             receipts: Receipts::new(Arc::clone(&ports.store), gates.store.clone()),
             alone: Arc::clone(&alone),

@@ -5,6 +5,7 @@
 pub mod budget;
 pub mod clock;
 pub mod credentials;
+pub mod envelopes;
 pub mod fetcher;
 pub mod publisher;
 pub mod queue;

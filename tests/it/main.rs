@@ -11,6 +11,7 @@ mod amqp;
 mod bed;
 mod cli;
 mod engine;
+mod envelopes;
 mod fetch;
 mod ground;
 mod layering;

@@ -1,5 +1,6 @@
 //! Adapters in memory: doubles that pass the same contract suites as the real ones, for tests.
 
+pub mod envelopes;
 pub mod fetcher;
 pub mod publisher;
 pub mod queue;

@@ -55,9 +55,7 @@ impl Pipeline {
 
     /// A wait that grows with what is waited for: doubled each time, by the receipt's age, within the message's delays.
     fn wait_by_age(&self, receipt: &Receipt) -> Duration {
-        let age = self.clock.now().duration_since(receipt.finished_at);
-        let age = Duration::try_from(age).unwrap_or_default();
-        age.clamp(self.settings.backoff.base, self.settings.backoff.max)
+        self.wait_since(receipt.finished_at)
     }
 }
 

@@ -13,7 +13,6 @@ use super::{Effort, Pipeline};
 use crate::domain::id::TeamId;
 use crate::domain::receipt::{Ended, Outcome, Receipt, Status};
 use crate::domain::settlement::{DeadLetter, Reason, Settlement};
-use crate::domain::task::Task;
 use crate::engine::crash;
 use crate::engine::lease::Held;
 use crate::engine::receipts::{Earlier, cause_of};
@@ -57,7 +56,9 @@ impl Pipeline {
         };
         let team = match self.look_up(&task.team).await {
             Lookup::Known(team) => team,
-            Lookup::Unknown => return Decided::End(self.unknown_team(task, delivery)),
+            Lookup::Unknown => {
+                return Decided::End(self.unknown_team(format!("no team {} is known", task.team), delivery));
+            }
         };
         let ended = Ended {
             round,
@@ -133,12 +134,12 @@ impl Pipeline {
         );
     }
 
-    fn unknown_team(&self, task: &Task, delivery: &Delivery) -> Verdict {
+    /// A team that no directory knows may be on its way there.
+    pub(super) fn unknown_team(&self, detail: String, delivery: &Delivery) -> Verdict {
         let attempts = delivery.attempts.saturating_add(1);
         if attempts < self.settings.max_attempts {
             return self.retry(attempts, None);
         }
-        let detail = format!("no team {} is known", task.team);
         Verdict::Settle(Settlement::DeadLetter(DeadLetter { reason: Reason::UnknownTeam, detail, attempts }))
     }
 

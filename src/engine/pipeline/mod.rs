@@ -4,27 +4,30 @@
 //! is the message settled. Stopped at any point, the next delivery finds what is done and goes on from there; it announces the
 //! receipt it finds again, under the same id, rather than trusting that somebody has.
 //!
-//! One file a step: [`isolation`] (beside others, or alone), [`decoding`], [`deciding`] (with [`copying`] in its middle: all attachments of one task), [`announcing`],
-//! [`settling`].
+//! One file a step: [`isolation`] (beside others, or alone), [`decoding`], [`deciding`] (with [`copying`] in its middle: all
+//! attachments of one task), [`announcing`], [`settling`]. A message of several tasks is led by [`objects`].
 
 mod announcing;
 mod copying;
 mod deciding;
 mod decoding;
 mod isolation;
+mod objects;
 mod settling;
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::time::Instant;
 use tracing::debug;
 
 use self::deciding::Decided;
-use self::decoding::{Work, decode};
+use self::decoding::{Wanted, Work};
 use self::settling::{Verdict, dead, hand_back};
 use super::alone::Alone;
 use super::in_work::InWork;
 use super::lease::Held;
+use super::memory::Pool;
 use super::outage::Gates;
 use super::receipts::Receipts;
 use super::recent::Recent;
@@ -38,6 +41,7 @@ use crate::domain::id::{TaskId, TeamId};
 use crate::domain::settlement::{Reason, Settlement};
 use crate::domain::team::KnownTeam;
 use crate::ports::clock::Clock;
+use crate::ports::envelopes::Envelopes;
 use crate::ports::publisher::Publisher;
 use crate::ports::queue::{Delivery, Queue};
 use crate::ports::teams::Teams;
@@ -48,6 +52,10 @@ pub struct Pipeline {
     pub queue: Arc<dyn Queue>,
     /// Where completions go; without one they are found in the receipts only.
     pub publisher: Option<Arc<dyn Publisher>>,
+    /// Proves envelopes and fetches bodies from elsewhere.
+    pub envelopes: Arc<dyn Envelopes>,
+    /// Memory for such bodies.
+    pub bodies: Pool,
     /// Who the teams are.
     pub teams: Arc<dyn Teams>,
     /// What has become of tasks.
@@ -86,28 +94,53 @@ enum Effort {
     Look,
 }
 
+/// What all work on one delivery has in common.
+#[derive(Clone, Copy)]
+struct Run<'a> {
+    delivery: &'a Delivery,
+    held: &'a Held,
+    effort: Effort,
+    /// When it has had its time.
+    until: Instant,
+}
+
 impl Pipeline {
     async fn work(&self, delivery: &Delivery, held: &Held, effort: Effort) -> Verdict {
-        let wanted = match decode(&delivery.message).await {
-            Work::Task(wanted) => wanted,
+        let until = Instant::now() + self.settings.hold;
+        let Some(opened) = self.until(until, self.open(delivery)).await else {
+            return hand_back(Duration::ZERO);
+        };
+        let run = Run { delivery: &opened.delivery, held, effort, until };
+        match opened.work {
+            Work::Task(wanted) => self.lead(&wanted, run).await,
+            Work::Objects(objects) => self.lead_all(objects, opened.topic_team.as_ref(), run).await,
             Work::Nothing(what) => {
                 Tally::add(&self.tally.ignored);
                 debug!(what, "nothing to do for this message");
-                return Verdict::Settle(Settlement::Done);
+                Verdict::Settle(Settlement::Done)
             }
-            Work::Undecodable(detail) => return dead(delivery, Reason::Undecodable, detail),
-        };
-        // Everything that waits for something away is raced with the two ends of waiting: `hold`, and being cut.
-        let decided = tokio::select! {
-            biased;
-            () = self.stop.was_cut() => None,
-            () = tokio::time::sleep(self.settings.hold) => None,
-            decided = self.decide(&wanted, delivery, held, effort) => Some(decided),
-        };
-        match decided {
+            Work::Undecodable(detail) => dead(delivery, Reason::Undecodable, detail),
+            Work::Unknown(verdict) => verdict,
+        }
+    }
+
+    /// Leads one task to its receipt and its completion.
+    async fn lead(&self, wanted: &Wanted, run: Run<'_>) -> Verdict {
+        let Run { delivery, held, effort, until } = run;
+        match self.until(until, self.decide(wanted, delivery, held, effort)).await {
             Some(Decided::End(verdict)) => verdict,
             Some(Decided::Announce(receipt)) => self.announce(&wanted.task, &receipt, delivery).await,
             None => hand_back(Duration::ZERO),
+        }
+    }
+
+    /// Races work that may wait for something away with the two ends of waiting: `hold`, which ends at `end`, and being cut.
+    async fn until<T>(&self, end: Instant, work: impl Future<Output = T>) -> Option<T> {
+        tokio::select! {
+            biased;
+            () = self.stop.was_cut() => None,
+            () = tokio::time::sleep_until(end) => None,
+            done = work => Some(done),
         }
     }
 }

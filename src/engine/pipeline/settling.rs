@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
 use tracing::{info, warn};
 
 use super::Pipeline;
@@ -46,6 +47,12 @@ impl Pipeline {
     pub(super) fn retry(&self, attempts: u32, wished: Option<Duration>) -> Verdict {
         let delay = self.settings.backoff.after(attempts).max(wished.unwrap_or_default());
         Verdict::Settle(Settlement::Retry { attempts, delay: delay.min(self.settings.backoff.max) })
+    }
+
+    /// As long as has gone since then, within the message's delays: so a wait is doubled each time.
+    pub(super) fn wait_since(&self, then: Timestamp) -> Duration {
+        let age = Duration::try_from(self.clock.now().duration_since(then)).unwrap_or_default();
+        age.clamp(self.settings.backoff.base, self.settings.backoff.max)
     }
 }
 

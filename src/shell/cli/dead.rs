@@ -113,7 +113,7 @@ fn whose(message: &DeadMessage) -> (Option<String>, Option<String>) {
     }
     match decode(&message.body, &message.attributes) {
         Ok(Decoded::Task(task)) => (Some(task.team.to_string()), Some(task.task_id.to_string())),
-        Ok(Decoded::Ignored(_)) => (None, None),
+        Ok(Decoded::Objects(_) | Decoded::Ignored(_)) => (None, None),
         Err(undecodable) => (undecodable.team, undecodable.task_id),
     }
 }

@@ -47,6 +47,7 @@ pub(super) async fn run(args: ImportArgs, context: &Context) -> Outcome {
         queue: Arc::clone(&queue.queue),
         publisher: None,
         store: Arc::clone(&opened.store),
+        envelopes: wiring::envelopes(config).await?,
         teams,
         fetcher,
         webhooks: None,

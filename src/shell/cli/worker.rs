@@ -20,6 +20,7 @@ use crate::engine::webhooks::outbox::Outbox;
 use crate::engine::webhooks::worker::{WebhookPorts, WebhookWorker};
 use crate::engine::worker::{End, Ports, Worker};
 use crate::ports::clock::Clock;
+use crate::ports::envelopes::Envelopes;
 use crate::ports::fetcher::Fetcher;
 use crate::ports::publisher::Publisher;
 use crate::ports::queue::{Queue, QueueError};
@@ -121,6 +122,7 @@ struct Ingest {
     queue: Arc<dyn Queue>,
     publisher: Option<Arc<dyn Publisher>>,
     fetcher: Arc<dyn Fetcher>,
+    envelopes: Arc<dyn Envelopes>,
 }
 
 /// The workers of this process, one for each role.
@@ -141,6 +143,7 @@ impl Workers {
                 store: Arc::clone(&opened.store.store),
                 teams: Arc::clone(&parts.teams),
                 fetcher: Arc::clone(&ingest.fetcher),
+                envelopes: Arc::clone(&ingest.envelopes),
                 webhooks: opened.outbox.clone(),
                 clock: Clock::System,
             };
@@ -232,7 +235,8 @@ async fn open(
         return Ok(None);
     };
     let fetcher = wiring::fetcher(config, budget, FileRoots::PerTeam).await?;
-    Ok(Some(Opened { ingest: Some(Ingest { queue, publisher, fetcher }), ..opened }))
+    let envelopes = wiring::envelopes(config).await?;
+    Ok(Some(Opened { ingest: Some(Ingest { queue, publisher, fetcher, envelopes }), ..opened }))
 }
 
 /// Asks the queue's broker for something, so that it is known to be there.

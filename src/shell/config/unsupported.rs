@@ -11,10 +11,7 @@ use super::sections::Config;
 type Asks = fn(&Config) -> bool;
 
 /// The keys of features that this version does not have.
-const NOT_YET: [(&str, Asks); 8] = [
-    ("queue.sns_topics", |config| !config.queue.sns_topics.is_empty()),
-    ("queue.sns_certificates", |config| config.queue.sns_certificates.is_some()),
-    ("queue.pointer_buckets", |config| !config.queue.pointer_buckets.is_empty()),
+const NOT_YET: [(&str, Asks); 5] = [
     ("teams.source", |config| matches!(config.teams.source, TeamsSource::Directory { .. })),
     ("sources.http.egress_proxy", |config| config.sources.http.egress_proxy.is_some()),
     ("sources.http.bind_address", |config| config.sources.http.bind_address.is_some()),

@@ -1,14 +1,16 @@
 //! What the deployment decides for the engine, out of the configuration.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use crate::domain::access::CrossAccount;
+use crate::domain::message::{Topic, Trusted};
 use crate::domain::plan::Policy;
 use crate::domain::settlement::MessageBackoff;
 use crate::engine::limits::{Limit, LimitTable, Limits};
 use crate::engine::retry::RetryPolicy;
 use crate::engine::settings::Settings;
-use crate::shell::config::{Config, CrossAccount as CrossAccountConfig, Limit as LimitConfig, StoreUrl};
+use crate::shell::config::{Config, CrossAccount as CrossAccountConfig, Limit as LimitConfig, SnsTopic, StoreUrl};
 
 /// What the deployment decides for the engine.
 #[must_use]
@@ -37,7 +39,18 @@ pub fn settings(config: &Config) -> Settings {
             },
             profiles: ["original", "standard"].map(str::to_owned).into(),
         },
+        trusted: Arc::new(trusted(config)),
         grace: config.shutdown.grace.get(),
+    }
+}
+
+/// Whose envelopes are taken.
+#[must_use]
+pub fn trusted(config: &Config) -> Trusted {
+    let topic = |topic: &SnsTopic| Topic { arn: topic.arn.clone(), team: topic.team.clone() };
+    Trusted {
+        topics: config.queue.sns_topics.iter().map(topic).collect(),
+        pointer_buckets: config.queue.pointer_buckets.clone(),
     }
 }
 

@@ -64,7 +64,7 @@ pub(super) fn bad_tls(error: ClientError) -> Failure {
 }
 
 /// Reads `s3://` sources with the teams' roles, or with the worker's own identity where the deployment allows it.
-async fn s3_fetcher(config: &Config, budget: Arc<dyn Budget>) -> Result<Arc<dyn Fetcher>, Failure> {
+pub(super) async fn s3_fetcher(config: &Config, budget: Arc<dyn Budget>) -> Result<Arc<dyn Fetcher>, Failure> {
     let region =
         super::aws(config).await.region().map(ToString::to_string).unwrap_or_else(|| DEFAULT_REGION.to_owned());
     let named = Region::parse(&region)
@@ -86,7 +86,7 @@ async fn s3_fetcher(config: &Config, budget: Arc<dyn Budget>) -> Result<Arc<dyn 
     Ok(Arc::new(S3Fetcher::new(options, Arc::new(identities), budget).map_err(bad_tls)?))
 }
 
-fn http_options(http: &HttpSourceConfig) -> HttpOptions {
+pub(super) fn http_options(http: &HttpSourceConfig) -> HttpOptions {
     HttpOptions {
         allow_networks: http.allow_networks.iter().map(|network| network.get()).collect(),
         allow_plain: http.allow_plain,

@@ -14,7 +14,7 @@ mod hits;
 mod http;
 mod judge;
 mod origin;
-mod process;
+pub(crate) mod process;
 mod queue;
 mod redis;
 mod seen;

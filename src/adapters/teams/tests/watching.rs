@@ -68,7 +68,7 @@ async fn a_file_that_is_missing_or_bad_at_the_start_is_an_error() {
 #[cfg(feature = "testing")]
 mod contract {
     use super::*;
-    use crate::testing::contracts::teams::Fixture;
+    use crate::testing::contracts::teams::{Fixture, bucket_of};
 
     async fn fixture() -> Fixture {
         let folder = tempfile::tempdir().expect("a folder");
@@ -78,7 +78,12 @@ mod contract {
         Fixture {
             teams: Arc::new(teams),
             replace: Box::new(move |list| {
-                let tables = list.iter().map(|(name, profile)| format!("[{name}]\nnormalize = \"{profile}\"\n"));
+                let tables = list.iter().map(|(name, profile)| {
+                    let bucket = bucket_of(name);
+                    format!(
+                        "[{name}]\nnormalize = \"{profile}\"\n[{name}.aws]\naccess = \"cross-account\"\nbuckets = [\"{bucket}\"]\n"
+                    )
+                });
                 // Written whole beside the file and renamed, as editors and Kubernetes do.
                 let new = path.with_extension("new");
                 std::fs::write(&new, tables.collect::<String>()).expect("written");
