@@ -45,7 +45,9 @@ impl Settler {
             Settlement::PutOff { delay } => self.copy_after(held, *delay, carried(held, held.unfinished)).await,
             Settlement::DeadLetter(letter) => {
                 let mut own = dead_letter_headers(letter);
-                own.push(headers::own_text(QUEUE, self.queues.task.as_str()));
+                if self.queues.shares_dead {
+                    own.push(headers::own_text(QUEUE, self.queues.task.as_str()));
+                }
                 self.replace(held, self.queues.dead.clone(), &own).await
             }
         }

@@ -177,7 +177,9 @@ impl Queue for LocalQueue {
             return Err(QueueError::LeaseLost);
         }
         match settlement {
-            Settlement::Retry { .. } | Settlement::HandBack { .. } | Settlement::PutOff { .. } => self.bell.notify_waiters(),
+            Settlement::Retry { .. } | Settlement::HandBack { .. } | Settlement::PutOff { .. } => {
+                self.bell.notify_waiters()
+            }
             Settlement::Done | Settlement::DeadLetter(_) => {}
         }
         Ok(())

@@ -108,6 +108,13 @@ fn sqs_needs_queue_urls_of_its_own_kind() {
         "webhooks.queue_url",
         "must be a queue URL on SQS",
     );
+    for (queue, part) in
+        [("w.fifo", "must be a standard queue"), ("q", "another queue's URL"), ("d", "another queue's URL")]
+    {
+        let webhooks = format!("[webhooks]\nqueue_url = \"{SQS}/{queue}\"");
+        check_refused(&file("q", &format!("{SQS}/d"), &webhooks), "webhooks.queue_url", part);
+    }
+    loaded(&file("q.fifo", &format!("{SQS}/d.fifo"), &format!("[webhooks]\nqueue_url = \"{SQS}/w\"")));
     check_refused(
         &format!("[queue]\nurl = \"amqp://mq\"\ndead_letter = \"{SQS}/d\""),
         "queue.dead_letter",

@@ -2,6 +2,7 @@
 
 mod arriving;
 mod isolation;
+mod outages;
 mod refused;
 mod schedule;
 
