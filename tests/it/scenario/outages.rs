@@ -57,16 +57,6 @@ async fn a_store_that_goes_away_costs_no_second_fetch_on_rabbitmq() {
     store_away_for(Setup::AmqpS3, Duration::from_secs(30)).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_store_that_goes_away_costs_no_second_fetch_on_sqs() {
-    store_away_for(Setup::SqsS3, Duration::from_secs(30)).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_store_that_goes_away_costs_no_second_fetch_on_fifo_queues() {
-    store_away_for(Setup::FifoS3, Duration::from_secs(10)).await;
-}
-
 /// SQS is cut off, in both directions and with what is under way, and comes back.
 async fn queues_away(setup: Setup, lease: &str) {
     let mut world = World::usual(setup).await;
@@ -96,18 +86,8 @@ async fn queues_away(setup: Setup, lease: &str) {
     world.clear().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn queues_that_go_away_cost_no_second_fetch_on_sqs() {
-    queues_away(Setup::SqsS3, "2m").await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn queues_that_go_away_for_longer_than_a_lease_lose_nothing_on_fifo_queues() {
-    queues_away(Setup::FifoS3, "5s").await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn customers_storage_and_keys_that_go_away_fail_no_task() {
+/// Nobody gives keys for the customers' buckets, and then the buckets are away.
+async fn customers_away() {
     let mut world = World::usual(Setup::SqsS3).await;
     let away = Duration::from_secs(8);
     // Nobody gives keys at first…
@@ -130,10 +110,35 @@ async fn customers_storage_and_keys_that_go_away_fail_no_task() {
 
 mod long {
     use super::super::world::sized;
-    use super::{Duration, Setup, store_away_for};
+    use super::{Duration, Setup, customers_away, queues_away, store_away_for};
 
     #[tokio::test(flavor = "multi_thread")]
     async fn a_store_that_is_away_for_minutes_costs_no_second_fetch() {
         store_away_for(Setup::AmqpS3, Duration::from_secs(sized(300, 90))).await;
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_store_that_goes_away_costs_no_second_fetch_on_sqs() {
+        store_away_for(Setup::SqsS3, Duration::from_secs(30)).await;
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_store_that_goes_away_costs_no_second_fetch_on_fifo_queues() {
+        store_away_for(Setup::FifoS3, Duration::from_secs(10)).await;
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn queues_that_go_away_cost_no_second_fetch_on_sqs() {
+        queues_away(Setup::SqsS3, "2m").await;
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn queues_that_go_away_for_longer_than_a_lease_lose_nothing_on_fifo_queues() {
+        queues_away(Setup::FifoS3, "5s").await;
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn customers_storage_and_keys_that_go_away_fail_no_task() {
+        customers_away().await;
     }
 }
