@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::hash::Hash;
 use std::num::NonZeroU32;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -15,6 +15,7 @@ use governor::middleware::NoOpMiddleware;
 use governor::nanos::Nanos;
 use governor::state::{InMemoryState, NotKeyed};
 use governor::{Quota, RateLimiter};
+use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep};
 
 use crate::domain::id::TeamId;
@@ -133,14 +134,14 @@ impl Budget for Paces {
 
 /// A pacer for each key in use; rebuilt when its limit changes.
 #[derive(Debug)]
-struct Limiters<K>(Mutex<HashMap<K, InUse>>);
+struct Limiters<K>(std::sync::Mutex<HashMap<K, InUse>>);
 
 /// When a pacer was used last, and what it was made for.
 type InUse = (Instant, Limit, Arc<Pacer>);
 
 impl<K> Default for Limiters<K> {
     fn default() -> Self {
-        Self(Mutex::default())
+        Self(std::sync::Mutex::default())
     }
 }
 
@@ -170,6 +171,9 @@ type Gcra = RateLimiter<NotKeyed, InMemoryState, TokioClock, NoOpMiddleware<Sinc
 struct Pacer {
     requests: Gcra,
     bytes: Option<(Gcra, NonZeroU32)>,
+    /// Who waits does so in the order of coming: without it all would wake at once, and chance would choose.
+    request_turns: Mutex<()>,
+    byte_turns: Mutex<()>,
 }
 
 impl Pacer {
@@ -179,10 +183,11 @@ impl Pacer {
             (gcra(cells, burst), burst)
         });
         let (rate, burst) = rate_and_burst(limit.requests_per_second);
-        Self { requests: gcra(rate, burst), bytes }
+        Self { requests: gcra(rate, burst), bytes, request_turns: Mutex::default(), byte_turns: Mutex::default() }
     }
 
     async fn request(&self) {
+        let _turn = self.request_turns.lock().await;
         wait_for(&self.requests, NonZeroU32::MIN).await;
     }
 
@@ -190,6 +195,7 @@ impl Pacer {
         let Some((limiter, burst)) = &self.bytes else {
             return;
         };
+        let _turn = self.byte_turns.lock().await;
         let mut cells = u32::try_from(bytes.div_ceil(CELL_BYTES)).unwrap_or(u32::MAX);
         while let Some(some) = NonZeroU32::new(cells.min(burst.get())) {
             wait_for(limiter, some).await;

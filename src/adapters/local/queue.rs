@@ -150,6 +150,10 @@ impl Queue for LocalQueue {
         }
     }
 
+    fn chooses_by_team(&self) -> bool {
+        true
+    }
+
     fn lease_length(&self) -> Duration {
         self.options.lease
     }
@@ -167,7 +171,9 @@ impl Queue for LocalQueue {
             return Err(QueueError::LeaseLost);
         }
         match settlement {
-            Settlement::Retry { .. } | Settlement::HandBack { .. } | Settlement::PutOff { .. } => self.bell.notify_waiters(),
+            Settlement::Retry { .. } | Settlement::HandBack { .. } | Settlement::PutOff { .. } => {
+                self.bell.notify_waiters()
+            }
             Settlement::Done | Settlement::DeadLetter(_) => {}
         }
         Ok(())

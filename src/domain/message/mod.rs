@@ -17,6 +17,9 @@ mod attachments;
 mod envelope;
 mod fields;
 mod task;
+mod whose;
+
+pub use whose::whose;
 
 /// The largest message that is taken, body and attributes together: 1 MiB, as SQS has it.
 pub const MESSAGE_BYTES_MAX: usize = 1024 * 1024;

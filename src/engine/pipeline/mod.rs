@@ -10,6 +10,7 @@
 mod copying;
 mod decoding;
 mod isolation;
+mod offering;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -184,6 +185,8 @@ impl Pipeline {
         match end {
             CopyEnd::Lost => return Decided::End(Verdict::Leave),
             CopyEnd::Waited => return Decided::End(hand_back(self.settings.backoff.base)),
+            CopyEnd::Waits(delay) if copied.has_begun() => return Decided::End(hand_back(delay)),
+            CopyEnd::Waits(delay) => return Decided::End(put_off(delay)),
             CopyEnd::Cut => return Decided::End(hand_back(Duration::ZERO)),
             CopyEnd::HoldOver if copied.stored_any() => {
                 return Decided::End(hand_back(self.settings.backoff.base));

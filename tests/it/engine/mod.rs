@@ -1,5 +1,6 @@
 //! The engine on memory adapters and paused time: what it promises one task, and what it keeps when everything fails.
 
+mod fairness;
 mod faults;
 mod poison;
 mod promises;

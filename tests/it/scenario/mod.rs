@@ -20,6 +20,7 @@ mod world;
 
 mod bad_input;
 mod broker_restarts;
+mod crowds;
 mod killed;
 mod memory;
 mod mixed;

@@ -276,6 +276,7 @@ fn outgoing(sent: &Sent) -> Outgoing {
         id: sent.id.clone(),
         body: sent.body.clone(),
         attributes: team.map(|team| ("team".to_owned(), team)).into_iter().collect(),
-        group: None,
+        // As producers are asked to: queues that choose by team choose by it.
+        group: sent.wanted().map(|wanted| wanted.team.clone()),
     }
 }
