@@ -4,7 +4,7 @@ BED := tests/bed/bed.sh
 VENV := $(or $(LONGSHORE_BED),.testbed)/venv
 export CARGO_TERM_PROGRESS_WHEN ?= never
 
-.PHONY: help demo bed test test-long check bench run stop
+.PHONY: help demo bed test test-long proof check bench run stop
 
 help: ## lists these targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
@@ -24,6 +24,10 @@ test: bed ## runs every test against the real services; ends with the counts
 
 test-long: bed ## runs the tests that have a longer form (minutes of outage, gigabytes) in that form
 	@LONGSHORE_TEST_LONG=1 cargo nextest run --locked --features testing -E 'test(/(^|::)long::/)'
+
+proof: bed ## a hundred times as many seeds, optimised, and the long tests: an hour
+	@LONGSHORE_TEST_SEEDS=200000 cargo nextest run --locked --features testing --cargo-profile proof -E 'test(simulation)' --no-capture
+	@$(MAKE) --no-print-directory test-long
 
 check: ## formatting, lints and documentation, with warnings as errors
 	cargo fmt --all --check

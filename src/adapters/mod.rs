@@ -3,7 +3,9 @@
 //! Adapters never name the engine, nor each other's insides.
 
 pub mod amqp;
+pub mod budget;
 pub mod credentials;
+pub mod envelopes;
 pub mod fetch;
 pub mod local;
 #[cfg(feature = "testing")]

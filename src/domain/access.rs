@@ -109,6 +109,26 @@ impl ClaimKind {
     pub fn parse(text: &str) -> Option<Self> {
         Self::ALL.iter().copied().find(|kind| kind.as_str() == text)
     }
+
+    /// What a name of this kind must look like, if `name` does not: a claim under another spelling would protect nothing.
+    #[must_use]
+    pub fn problem_of(self, name: &str) -> Option<&'static str> {
+        let is_word =
+            |text: &str| !text.is_empty() && !text.chars().any(|c| c == '/' || c.is_whitespace() || c.is_control());
+        let (is_right, expected) = match self {
+            Self::Bucket => (is_word(name.strip_prefix("gs://").unwrap_or(name)), "a bucket's bare name, or gs://NAME"),
+            Self::Role => {
+                let is_arn = name.starts_with("arn:") && name.contains(":role/");
+                (is_arn && !name.contains(char::is_whitespace), "a role's whole ARN, arn:aws:iam::ACCOUNT:role/NAME")
+            }
+            Self::ServiceAccount => {
+                (is_word(name) && name.contains('@'), "a service account's address, NAME@PROJECT.iam…")
+            }
+            Self::ExternalId => (!name.trim().is_empty(), "an external id as the team's record has it"),
+            Self::Uid | Self::Tenant | Self::Account => (is_word(name), "one word"),
+        };
+        (!is_right).then_some(expected)
+    }
 }
 
 impl Grant {
@@ -189,6 +209,17 @@ fn own(
     }
 }
 
+impl Team {
+    /// Whether the record lists this bucket, by its name or, for a role, by a pattern.
+    #[must_use]
+    pub fn declares_bucket(&self, bucket: &str) -> bool {
+        self.aws.as_ref().is_some_and(|grant| {
+            let by_pattern = grant.role_arn.is_some();
+            grant.buckets.iter().any(|listed| if by_pattern { fits(listed, bucket) } else { listed == bucket })
+        })
+    }
+}
+
 fn missing(message: &str) -> AttachmentFault {
     AttachmentFault::new(Code::IntegrationMissing, message)
 }
@@ -265,6 +296,23 @@ mod tests {
         check(Some(listing("acme-raw")), CrossAccount::Declared, Ok("own"));
         check(Some(listing("acme-*")), CrossAccount::Declared, Err(Code::IntegrationMissing));
         check(Some(listing("acme-raw")), CrossAccount::Off, Err(Code::IntegrationMissing));
+    }
+
+    #[test]
+    fn a_bucket_is_declared_by_name_or_by_a_roles_pattern() {
+        let own = |name: &str| AwsGrant { buckets: vec![name.to_owned()], ..AwsGrant::default() };
+        for (aws, expected) in [
+            (None, false),
+            (Some(role(&[])), false),
+            (Some(role(&["acme-raw"])), true),
+            (Some(role(&["acme-*"])), true),
+            (Some(role(&["other"])), false),
+            (Some(own("acme-raw")), true),
+            (Some(own("acme-*")), false),
+        ] {
+            let team = Team { aws: aws.clone(), ..Team::default() };
+            assert_eq!(team.declares_bucket("acme-raw"), expected, "{aws:?}");
+        }
     }
 
     #[test]

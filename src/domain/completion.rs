@@ -10,7 +10,7 @@ pub const BODY_BYTES_MAX: usize = 20_000;
 /// Metadata above this many bytes is left out of a body that must be cut.
 const METADATA_BYTES_MAX: usize = 8 * 1024;
 /// What stands in the receipt and not in the completion.
-const RECEIPT_ONLY: &[&str] = &["event_id", "round", "task_digest", "began_by", "callback_url"];
+const RECEIPT_ONLY: &[&str] = &["event_id", "round", "task_digest", "began_by"];
 
 /// Returns the completion's kind, `task.completed` and the like.
 #[must_use]
@@ -34,14 +34,16 @@ pub fn data(receipt: &Receipt) -> Map<String, Value> {
 #[must_use]
 pub fn body(receipt: &Receipt, receipt_uri: &str) -> Vec<u8> {
     let data = data(receipt);
-    let whole = envelope(receipt, &data);
+    let whole = envelope(receipt, &data).to_string().into_bytes();
     if whole.len() <= BODY_BYTES_MAX {
         return whole;
     }
-    envelope(receipt, &cut(data, receipt_uri))
+    envelope(receipt, &cut(data, receipt_uri)).to_string().into_bytes()
 }
 
-fn cut(data: Map<String, Value>, receipt_uri: &str) -> Map<String, Value> {
+/// Returns `data` with the receipt's URI in the place of what makes it large.
+#[must_use]
+pub fn cut(data: Map<String, Value>, receipt_uri: &str) -> Map<String, Value> {
     let large_metadata = data.get("metadata").is_some_and(|value| value.to_string().len() > METADATA_BYTES_MAX);
     let mut kept = Map::new();
     for (key, value) in data {
@@ -54,9 +56,10 @@ fn cut(data: Map<String, Value>, receipt_uri: &str) -> Map<String, Value> {
     kept
 }
 
-fn envelope(receipt: &Receipt, data: &Map<String, Value>) -> Vec<u8> {
-    let body = json!({"type": kind(receipt), "timestamp": receipt.finished_at, "data": data});
-    body.to_string().into_bytes()
+/// Returns the body as JSON, in the shape of Standard Webhooks.
+#[must_use]
+pub fn envelope(receipt: &Receipt, data: &Map<String, Value>) -> Value {
+    json!({"type": kind(receipt), "timestamp": receipt.finished_at, "data": data})
 }
 
 #[cfg(test)]

@@ -20,3 +20,4 @@ pub mod settlement;
 pub mod source;
 pub mod task;
 pub mod team;
+pub mod webhook;

@@ -2,7 +2,6 @@
 
 use super::access::{CrossAccount, Grant};
 use super::fault::{AttachmentFault, Code};
-use super::receipt::Warning;
 use super::source::{Place, Source};
 use super::task::{Attachment, Content, Task};
 use super::team::Team;
@@ -84,17 +83,6 @@ fn is_azure_blob(host: &str) -> bool {
     host.trim_end_matches('.').ends_with(".blob.core.windows.net")
 }
 
-/// What stands in the receipt about a task's own `callback_url`: why nothing is delivered there.
-#[must_use]
-pub fn callback_warning(task: &Task) -> Option<Warning> {
-    let url = task.callback_url.as_deref()?;
-    let message = match url::Url::parse(url) {
-        Ok(url) if matches!(url.scheme(), "http" | "https") => "webhooks are not supported by this version",
-        Ok(_) | Err(_) => "callback_url is no http or https URL",
-    };
-    Some(Warning { code: "bad_callback".to_owned(), message: message.to_owned() })
-}
-
 fn unknown_profile(name: &str) -> AttachmentFault {
     let name: String = name.chars().filter(|c| !c.is_control()).take(64).collect();
     AttachmentFault::new(Code::UnsupportedMedia, format!("there is no normalization profile named {name:?}"))
@@ -104,6 +92,9 @@ fn way_of(attachment: &Attachment, team: &Team, policy: &Policy) -> Result<Way, 
     let source = match &attachment.content {
         Content::Text(text) => Source::Text(text.clone()),
         Content::Url(url) => Source::parse(url)?,
+        Content::Object { bucket, key, pin } => {
+            Source::S3 { bucket: bucket.clone(), key: key.clone(), pin: Some(pin.clone()) }
+        }
     };
     refuse(&source, team, policy)?;
     let grant = Grant::of(&source, team, policy.cross_account)?;
@@ -168,22 +159,6 @@ mod tests {
         let azure = Some(super::super::team::AzureGrant::default());
         check(url, &Team { azure, ..Team::default() }, Err(Code::IntegrationMissing));
         check(url, &Team::default(), Ok(()));
-    }
-
-    #[test]
-    fn a_callback_that_is_not_served_is_told_of() {
-        let warned = |url: Option<&str>| {
-            let mut task = task("https://ok.com/a");
-            task.callback_url = url.map(str::to_owned);
-            callback_warning(&task).map(|warning| (warning.code, warning.message))
-        };
-        assert_eq!(warned(None), None);
-        for (url, part) in
-            [("me@acme.com", "no http"), ("mailto:me@acme.com", "no http"), ("https://a.com/h", "webhooks")]
-        {
-            let (code, message) = warned(Some(url)).expect("a warning");
-            assert!(code == "bad_callback" && message.contains(part), "{url}: {message}");
-        }
     }
 
     #[test]

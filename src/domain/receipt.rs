@@ -198,6 +198,8 @@ fn shown_url(attachment: &Attachment) -> Option<String> {
     match &attachment.content {
         Content::Url(url) => Some(redacted(url)),
         Content::Text(_) => None,
+        // A key is no URL: what stands behind a question mark in it is part of its name.
+        Content::Object { bucket, key, pin: _ } => Some(format!("s3://{bucket}/{key}")),
     }
 }
 
@@ -254,9 +256,6 @@ pub struct Receipt {
     /// The message that began this round: its redelivery does not begin another.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub began_by: Option<String>,
-    /// Where a webhook goes, when one does; no part of the completion.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub callback_url: Option<String>,
 }
 
 /// How and when a round went, apart from what the task says.
@@ -298,7 +297,6 @@ impl Receipt {
             round: ended.round,
             task_digest,
             began_by: ended.began_by,
-            callback_url: None,
         }
     }
 }
@@ -330,6 +328,24 @@ pub(crate) mod tests {
         let ended =
             Ended { round: 1, attempt: 1, started_at: at, finished_at: at, began_by: None, warnings: Vec::new() };
         Receipt::of(&task, task.digest(), ended, vec![outcome])
+    }
+
+    /// The receipt of one stored attachment.
+    pub(crate) fn stored() -> Receipt {
+        let mut receipt = receipt();
+        let object = StoredObject {
+            uri: "s3://b/acme/objects/o".to_owned(),
+            media_type: "text/plain".to_owned(),
+            bytes: 1,
+            sha256: Sha256::of(b"x"),
+            width: None,
+            height: None,
+        };
+        let outcome = &mut receipt.attachments[0];
+        (outcome.status, outcome.object, outcome.error) = (OutcomeStatus::Stored, Some(object), None);
+        receipt.counts = Counts::of(&receipt.attachments);
+        receipt.status = receipt.counts.status();
+        receipt
     }
 
     #[test]

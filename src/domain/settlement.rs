@@ -18,6 +18,15 @@ pub enum Reason {
 }
 
 impl Reason {
+    /// All reasons, in the order of the interface.
+    pub const ALL: &[Self] = &[
+        Self::Undecodable,
+        Self::UnknownTeam,
+        Self::TaskConflict,
+        Self::AttemptsExhausted,
+        Self::WebhookExhausted,
+    ];
+
     /// The reason as it stands in attributes and headers.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -74,6 +83,39 @@ pub enum Settlement {
     DeadLetter(DeadLetter),
 }
 
+impl Settlement {
+    /// How a delivery ends whose parts end so, in their order. It comes again as long as any part has to, counted if any part
+    /// counts: what is done then answers by its receipt. Only when nothing is left to be done a part's dead letter is the whole
+    /// message's.
+    #[must_use]
+    pub fn of_parts(parts: Vec<Self>) -> Self {
+        let (mut attempts, mut delay, mut dead) = (None, None, None::<(usize, DeadLetter)>);
+        let mut more_dead = 0_usize;
+        for (index, part) in parts.into_iter().enumerate() {
+            match part {
+                Self::Done => {}
+                Self::Retry { attempts: counted, delay: wished } => {
+                    attempts = attempts.max(Some(counted));
+                    delay = delay.max(Some(wished));
+                }
+                Self::HandBack { delay: wished } | Self::PutOff { delay: wished } => delay = delay.max(Some(wished)),
+                Self::DeadLetter(_) if dead.is_some() => more_dead += 1,
+                Self::DeadLetter(letter) => dead = Some((index, letter)),
+            }
+        }
+        match (attempts, delay, dead) {
+            (Some(attempts), Some(delay), _) => Self::Retry { attempts, delay },
+            (_, Some(delay), _) => Self::HandBack { delay },
+            (_, None, Some((index, mut letter))) => {
+                let more = if more_dead > 0 { format!(" (and {more_dead} more parts of it)") } else { String::new() };
+                letter.detail = format!("part {} of the message: {}{more}", index + 1, letter.detail);
+                Self::DeadLetter(letter)
+            }
+            (_, None, None) => Self::Done,
+        }
+    }
+}
+
 /// Growing delays between deliveries of one message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MessageBackoff {
@@ -95,6 +137,28 @@ impl MessageBackoff {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_message_of_several_parts_goes_on_as_long_as_any_part_does() {
+        let secs = Duration::from_secs;
+        let retry = |delay| Settlement::Retry { attempts: 2, delay: secs(delay) };
+        let hand_back = |delay| Settlement::HandBack { delay: secs(delay) };
+        let letter = |detail: &str| DeadLetter { reason: Reason::Undecodable, detail: detail.to_owned(), attempts: 1 };
+        let dead = |detail: &str| Settlement::DeadLetter(letter(detail));
+        let done = || Settlement::Done;
+        for (parts, expected) in [
+            (vec![], done()),
+            (vec![done(), done()], done()),
+            (vec![done(), hand_back(3), hand_back(0)], hand_back(3)),
+            (vec![hand_back(9), retry(5), done()], retry(9)),
+            (vec![dead("x"), retry(5)], retry(5)),
+            (vec![hand_back(1), dead("x")], hand_back(1)),
+            (vec![done(), dead("x"), done()], dead("part 2 of the message: x")),
+            (vec![dead("x"), dead("y"), dead("z")], dead("part 1 of the message: x (and 2 more parts of it)")),
+        ] {
+            assert_eq!(Settlement::of_parts(parts.clone()), expected, "{parts:?}");
+        }
+    }
 
     #[test]
     fn delays_double_up_to_the_longest_and_never_overflow() {

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use serde::{Deserialize, Serialize};
 use url::Url;
 
 use super::attachment_url::{naming, redacted};
@@ -38,7 +39,7 @@ pub enum Source {
 }
 
 /// What names one state of an object for good. A state that is gone is `not_found`, never replaced by a newer one.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Pin {
     /// A version id.
     Version(String),
@@ -150,17 +151,26 @@ fn bucket_and_key(text: &str) -> Result<(String, String), AttachmentFault> {
     let shape = || bad_url("an object URL has the form SCHEME://BUCKET/KEY");
     let rest = text.split_once("://").ok_or_else(shape)?.1;
     let (bucket, key) = rest.split_once('/').ok_or_else(shape)?;
-    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_');
     if bucket.starts_with("arn:") {
         return Err(bad_url("access-point ARNs are not supported: name the bucket"));
     }
+    check_object(bucket, key)?;
+    Ok((bucket.to_owned(), key.to_owned()))
+}
+
+/// Whether bucket and key can name an object.
+///
+/// # Errors
+/// `bad_url`, with what is wrong.
+pub fn check_object(bucket: &str, key: &str) -> Result<(), AttachmentFault> {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_');
     if bucket.is_empty() || bucket.len() > 222 || !bucket.bytes().all(allowed) {
         return Err(bad_url("the bucket's name is not a legal one"));
     }
     if key.is_empty() || key.len() > 1024 {
         return Err(bad_url("the object's key must have 1 to 1024 bytes"));
     }
-    Ok((bucket.to_owned(), key.to_owned()))
+    Ok(())
 }
 
 fn other_scheme(text: &str) -> AttachmentFault {

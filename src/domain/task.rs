@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 use super::attachment_url::without_secrets;
 use super::digest::Sha256;
 use super::id::{AttachmentId, TaskId, TeamId};
+use super::source::Pin;
 
 /// The most attachments that one task may name.
 pub const ATTACHMENTS_MAX: usize = 10_000;
@@ -67,6 +68,15 @@ pub enum Content {
     Url(String),
     /// The content itself, as UTF-8.
     Text(String),
+    /// One state of an object in S3, as an event told of it.
+    Object {
+        /// The bucket.
+        bucket: String,
+        /// The object's key, as it is.
+        key: String,
+        /// The state.
+        pin: Pin,
+    },
 }
 
 impl Task {
@@ -89,6 +99,9 @@ impl Attachment {
         let (url, text) = match &self.content {
             Content::Url(url) => (Some(without_secrets(url)), None),
             Content::Text(text) => (None, Some(text)),
+            Content::Object { bucket, key, pin } => {
+                return json!({"id": self.id, "url": format!("s3://{bucket}/{key}"), "pin": pin});
+            }
         };
         json!({"id": self.id, "url": url, "text": text, "media_type": self.media_type, "sha256": self.sha256})
     }

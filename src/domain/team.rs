@@ -131,12 +131,17 @@ impl Team {
     /// Whether a plain URL may name `host`.
     #[must_use]
     pub fn allows_host(&self, host: &str) -> bool {
-        let host = host.trim_end_matches('.').to_ascii_lowercase();
-        let fits = |allowed: &String| match allowed.strip_prefix("*.") {
-            Some(parent) => host.strip_suffix(parent).is_some_and(|left| left.ends_with('.')),
-            None => *allowed == host,
-        };
-        self.allowed_hosts.is_empty() || self.allowed_hosts.iter().any(fits)
+        self.allowed_hosts.is_empty() || self.allowed_hosts.iter().any(|allowed| fits_host(allowed, host))
+    }
+}
+
+/// Whether `host` is the one that `allowed` names; a leading `*.` stands for any sub-domain.
+#[must_use]
+pub fn fits_host(allowed: &str, host: &str) -> bool {
+    let host = host.trim_end_matches('.').to_ascii_lowercase();
+    match allowed.strip_prefix("*.") {
+        Some(parent) => host.strip_suffix(parent).is_some_and(|left| left.ends_with('.')),
+        None => *allowed == host,
     }
 }
 

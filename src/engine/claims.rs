@@ -104,6 +104,15 @@ impl Claims {
         Ok(ClaimAnswer::Ours)
     }
 
+    /// Tells whose a name is, and claims nothing.
+    ///
+    /// # Errors
+    /// [`StoreError`]; then nothing is known of the claim.
+    pub async fn holder(&self, kind: ClaimKind, name: &str) -> Result<Option<TeamId>, StoreError> {
+        let claim = self.read(&claim_key(kind.as_str(), name)).await?;
+        claim.map(|claim| matching(claim, kind, name).map(|claim| claim.team)).transpose()
+    }
+
     /// Looks whose the name is, and claims it for `team` if it is nobody's.
     async fn owner(&self, kind: ClaimKind, name: &str, team: &TeamId) -> Result<TeamId, StoreError> {
         let key = claim_key(kind.as_str(), name);

@@ -12,9 +12,17 @@ pub enum Blow {
     Freeze,
 }
 
-/// Named points, in the order of one task's way.
-pub const POINTS: &[&str] =
-    &["task-begun", "object-stored", "facts-written", "receipt-written", "event-published", "settled"];
+/// Named points, in the order of one task's way; the last is a webhook's own.
+pub const POINTS: &[&str] = &[
+    "task-begun",
+    "object-stored",
+    "facts-written",
+    "receipt-written",
+    "event-published",
+    "webhook-enqueued",
+    "settled",
+    "webhook-sent",
+];
 
 /// An armed point.
 #[cfg(feature = "testing")]

@@ -206,8 +206,8 @@ impl Intake {
 
     /// Whether something besides the queue is away: the queue's own absence shows in `receive`.
     fn is_short_of_something(&self) -> bool {
-        let Gates { queue: _, store, teams, events } = &self.gates;
-        [store, teams, events].into_iter().any(|gate| gate.is_down())
+        let Gates { queue: _, store, teams, events, webhooks } = &self.gates;
+        [store, teams, events, webhooks].into_iter().any(|gate| gate.is_down())
     }
 
     fn start(&self, deliveries: Vec<Delivery>, room: Vec<(Leave, Grant)>) {

@@ -12,10 +12,15 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
 use super::hands::Hand;
+use super::outage::wait_after;
+use super::stop::Stop;
+use crate::domain::settlement::Settlement;
 use crate::ports::queue::{Lease, Queue, QueueError};
 
 /// The shortest time between two rounds of extensions.
 const ROUND_SHORTEST: Duration = Duration::from_millis(100);
+/// How often a settlement is tried once the worker was told to let go.
+const SETTLE_TRIES_CUT: u32 = 4;
 
 #[derive(Debug)]
 struct Entry {
@@ -141,6 +146,25 @@ impl Held {
     /// Waits until the lease is lost; for ever if it never is.
     pub async fn was_lost(&self) {
         self.lost.cancelled().await;
+    }
+
+    /// Settles the delivery until that is done, and returns `true`, or until the lease is lost: where a lease does not run out
+    /// by itself, as on AMQP, a delivery that was merely left would be nobody's. Once work was cut it gives up after some tries.
+    pub async fn settle(&self, settlement: &Settlement, stop: &Stop) -> bool {
+        let mut tries = 0;
+        loop {
+            match self.keeper.queue.settle(&self.lease, settlement).await {
+                Ok(()) => return true,
+                Err(QueueError::LeaseLost) => return false,
+                Err(error) => debug!(%error, "a settlement was not taken"),
+            }
+            tokio::select! {
+                () = self.was_lost() => return false,
+                () = stop.was_cut(), if tries >= SETTLE_TRIES_CUT => return false,
+                () = sleep(wait_after(tries)) => {}
+            }
+            tries += 1;
+        }
     }
 }
 

@@ -1,4 +1,4 @@
-//! How many bytes may be held at once: three pools in a fixed order, messages, parts, pixels.
+//! How many bytes may be held at once: pools in a fixed order: messages, bodies of messages that lie elsewhere, parts, pixels.
 //!
 //! Whoever holds of one pool waits only for a later one, never for more of one that it holds: more of the same is only tried
 //! for. So nobody waits in a circle. A claim larger than its pool fails at once. Within the parts one team holds at most half
@@ -11,6 +11,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::keyed::Keyed;
 use crate::domain::id::TeamId;
+use crate::domain::message::POINTED_BYTES_MAX;
 use crate::domain::source::Place;
 use crate::ports::store::PART_BYTES;
 
@@ -159,11 +160,13 @@ impl<K: Eq + Hash + Clone> Shares<K> {
     }
 }
 
-/// The three pools, in their order.
+/// The pools, in their order.
 #[derive(Debug, Clone)]
 pub struct Pools {
     /// Bodies of messages in hand.
     pub messages: Pool,
+    /// Bodies that messages only point at.
+    pub bodies: Pool,
     /// Parts of attachments.
     pub parts: Parts,
     /// Decoded images.
@@ -171,11 +174,13 @@ pub struct Pools {
 }
 
 impl Pools {
-    /// Shares `memory` bytes out: three quarters for parts, a quarter for pixels; messages have an eighth beside it.
+    /// Shares `memory` bytes out: three quarters for parts, a quarter for pixels; messages have an eighth beside it, and bodies
+    /// from elsewhere another, but room for one of the largest at least.
     #[must_use]
     pub fn sharing(memory: usize) -> Self {
         Self {
             messages: Pool::new((memory / 8).max(4 * crate::ports::queue::MESSAGE_BYTES_MAX)),
+            bodies: Pool::new((memory / 8).max(POINTED_BYTES_MAX)),
             parts: Parts::new(memory / 4 * 3),
             pixels: Pool::new(memory / 4),
         }

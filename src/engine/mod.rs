@@ -12,6 +12,7 @@
 //! | [`alone`], [`suspects`] | messages that may be what kills their processes, kept apart from the others |
 //! | [`hands`], [`progress`], [`ahead`] | how many messages are in hand, how far they are, and what is looked past |
 //! | [`in_work`], [`recent`] | tasks that are worked on now, and those that were begun before |
+//! | [`webhooks`] | completions for customers, from a queue of their own |
 //! | [`claims`] | which team a bucket, role or tenant belongs to |
 
 pub mod ahead;
@@ -37,4 +38,5 @@ pub mod stop;
 pub mod suspects;
 pub mod tally;
 pub mod transfer;
+pub mod webhooks;
 pub mod worker;

@@ -98,6 +98,8 @@ pub struct Gates {
     pub teams: Gate,
     /// Where completions go.
     pub events: Gate,
+    /// Where webhooks wait.
+    pub webhooks: Gate,
 }
 
 impl Default for Gates {
@@ -107,6 +109,7 @@ impl Default for Gates {
             store: Gate::new("internal storage"),
             teams: Gate::new("the teams directory"),
             events: Gate::new("the event broker"),
+            webhooks: Gate::new("the webhook queue"),
         }
     }
 }
@@ -114,7 +117,8 @@ impl Default for Gates {
 impl Gates {
     /// What is away now.
     pub fn down(&self) -> impl Iterator<Item = &Gate> {
-        [&self.queue, &self.store, &self.teams, &self.events].into_iter().filter(|gate| gate.is_down())
+        let all = [&self.queue, &self.store, &self.teams, &self.events, &self.webhooks];
+        all.into_iter().filter(|gate| gate.is_down())
     }
 }
 

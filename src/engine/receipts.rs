@@ -1,6 +1,7 @@
 //! Earlier rounds of a task, and the receipt that decides: the first one written is the truth, whoever wrote it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -11,6 +12,7 @@ use crate::domain::id::{TaskId, TeamId};
 use crate::domain::object_key::{Key, receipt_key};
 use crate::domain::receipt::{Receipt, Status};
 use crate::domain::task::{Again, Task};
+use crate::domain::webhook::body::Link;
 use crate::ports::publisher::Event;
 use crate::ports::queue::Delivery;
 use crate::ports::store::{ObjectMeta, Put, Store, StoreError};
@@ -129,10 +131,25 @@ impl Receipts {
         }
     }
 
+    /// Where `receipt` stands.
+    #[must_use]
+    pub fn uri(&self, receipt: &Receipt) -> String {
+        self.store.uri(&receipt_key(&receipt.team, &receipt.task_id, receipt.round))
+    }
+
+    /// A link that opens `receipt` for `lasts` at most, where the store can make one.
+    ///
+    /// # Errors
+    /// `Corrupt`.
+    pub async fn link(&self, receipt: &Receipt, lasts: Duration) -> Result<Option<Link>, StoreError> {
+        let key = receipt_key(&receipt.team, &receipt.task_id, receipt.round);
+        self.gate.until_answered(StoreError::is_transient, || self.store.link(&key, lasts)).await
+    }
+
     /// The event that announces `receipt`: always the same bytes.
     #[must_use]
     pub fn event(&self, receipt: &Receipt, traceparent: Option<String>) -> Event {
-        let uri = self.store.uri(&receipt_key(&receipt.team, &receipt.task_id, receipt.round));
+        let uri = self.uri(receipt);
         Event {
             id: receipt.event_id.clone(),
             kind: completion::kind(receipt),

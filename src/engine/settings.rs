@@ -1,9 +1,11 @@
 //! What a deployment decides for the engine, in the engine's own terms.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::limits::LimitTable;
 use super::retry::RetryPolicy;
+use crate::domain::message::Trusted;
 use crate::domain::plan::Policy;
 use crate::domain::settlement::MessageBackoff;
 
@@ -32,6 +34,8 @@ pub struct Settings {
     pub limits: LimitTable,
     /// What is allowed at all.
     pub policy: Policy,
+    /// Whose envelopes are taken.
+    pub trusted: Arc<Trusted>,
     /// How long a stopping worker finishes what it has.
     pub grace: Duration,
 }

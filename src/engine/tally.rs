@@ -39,6 +39,23 @@ pub struct Tally {
     pub in_hand: AtomicU64,
     /// Attachments in flight now.
     pub in_flight: AtomicU64,
+    /// What became of webhooks.
+    pub webhooks: WebhookTally,
+}
+
+/// Counters of webhooks.
+#[derive(Debug, Default)]
+pub struct WebhookTally {
+    /// Tries that were answered with success.
+    pub delivered: AtomicU64,
+    /// Tries that were sent in vain.
+    pub failed: AtomicU64,
+    /// Deliveries that were given up and dead-lettered.
+    pub exhausted: AtomicU64,
+    /// Deliveries that were put off because their endpoint was busy.
+    pub put_off: AtomicU64,
+    /// Deliveries in hand now.
+    pub in_hand: AtomicU64,
 }
 
 impl Tally {
@@ -72,7 +89,8 @@ impl Tally {
     #[must_use]
     pub fn line(&self) -> String {
         format!(
-            "completed {} partial {} failed {} dead {} retried {} handed-back {} stored {} adopted {} attachments-failed {} bytes {}",
+            "completed {} partial {} failed {} dead {} retried {} handed-back {} stored {} adopted {} attachments-failed {} bytes {} \
+             webhooks-delivered {} webhooks-failed {} webhooks-exhausted {}",
             self.completed.load(Relaxed),
             self.partial.load(Relaxed),
             self.failed.load(Relaxed),
@@ -83,6 +101,9 @@ impl Tally {
             self.adopted.load(Relaxed),
             self.attachments_failed(),
             self.bytes.load(Relaxed),
+            self.webhooks.delivered.load(Relaxed),
+            self.webhooks.failed.load(Relaxed),
+            self.webhooks.exhausted.load(Relaxed),
         )
     }
 }

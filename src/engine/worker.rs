@@ -26,7 +26,9 @@ use super::stop::Stop;
 use super::suspects::Suspects;
 use super::tally::Tally;
 use super::transfer::Transfer;
+use super::webhooks::outbox::Outbox;
 use crate::ports::clock::Clock;
+use crate::ports::envelopes::Envelopes;
 use crate::ports::fetcher::Fetcher;
 use crate::ports::publisher::Publisher;
 use crate::ports::queue::Queue;
@@ -48,10 +50,14 @@ pub struct Ports {
     pub publisher: Option<Arc<dyn Publisher>>,
     /// Where copies and receipts go.
     pub store: Arc<dyn Store>,
+    /// Proves envelopes of messages, and fetches bodies that lie elsewhere.
+    pub envelopes: Arc<dyn Envelopes>,
     /// Who the teams are.
     pub teams: Arc<dyn Teams>,
     /// Opens sources.
     pub fetcher: Arc<dyn Fetcher>,
+    /// Where webhooks are handed on, where they are configured.
+    pub webhooks: Option<Outbox>,
     /// The time of day.
     pub clock: Clock,
 }
@@ -105,11 +111,14 @@ impl Worker {
         let pipeline = Arc::new(Pipeline {
             queue: Arc::clone(&ports.queue),
             publisher: ports.publisher.clone(),
+            envelopes: Arc::clone(&ports.envelopes),
+            bodies: pools.bodies.clone(),
             teams: Arc::clone(&ports.teams),
             receipts: Receipts::new(Arc::clone(&ports.store), gates.store.clone()),
             alone: Arc::clone(&alone),
             suspects: Suspects::new(Arc::clone(&ports.store), gates.store.clone()),
             transfer,
+            webhooks: ports.webhooks.clone(),
             in_work: InWork::default(),
             begun: Recent::new(BEGUN_MAX),
             clock: ports.clock,
@@ -171,7 +180,7 @@ impl Worker {
 }
 
 /// A task that ends with its owner.
-struct AbortOnDrop(JoinHandle<()>);
+pub(super) struct AbortOnDrop(pub(super) JoinHandle<()>);
 
 impl Drop for AbortOnDrop {
     fn drop(&mut self) {

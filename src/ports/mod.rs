@@ -5,8 +5,10 @@
 pub mod budget;
 pub mod clock;
 pub mod credentials;
+pub mod envelopes;
 pub mod fetcher;
 pub mod publisher;
 pub mod queue;
 pub mod store;
 pub mod teams;
+pub mod webhook;

@@ -167,6 +167,13 @@ pub trait Queue: Send + Sync + 'static {
     /// `Unavailable`.
     async fn depth(&self) -> Result<Depth, QueueError>;
 
+    /// Counts the messages that can be received now, are leased, or become due within `span`. What waits longer is left out as
+    /// far as the queue can tell: on AMQP by the tier in which a message waits, on SQS by what this process knows.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    async fn due(&self, span: Duration) -> Result<u64, QueueError>;
+
     /// How long counts may lag behind: a queue is empty when it has been seen so for this long.
     fn count_lag(&self) -> Duration;
 
@@ -211,7 +218,7 @@ pub trait DeadLetters: Send + Sync + 'static {
     /// As [`Queue::receive`].
     async fn list(&self, limit: usize) -> Result<Vec<DeadMessage>, QueueError>;
 
-    /// Puts the chosen messages back on the task queue with their original body and attributes, each safely there before it
+    /// Puts the chosen messages back on the queue that they came from with their original body and attributes, each safely there before it
     /// leaves the dead-letter queue, and returns how many. Killed half-way, it may double one.
     ///
     /// # Errors

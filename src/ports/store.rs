@@ -1,10 +1,13 @@
 //! Internal storage: objects that appear whole or not at all and never change, and a few small documents beside them.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::stream::BoxStream;
 
 use crate::domain::object_key::Key;
+use crate::domain::webhook::body::Link;
 
 /// Multipart uploads and buffers count in parts of this size: 8 MiB.
 pub const PART_BYTES: usize = 8 * 1024 * 1024;
@@ -124,6 +127,12 @@ pub trait Store: Send + Sync + 'static {
 
     /// The address of `key` as it stands in receipts: `s3://BUCKET/KEY` or an absolute `file:///…`.
     fn uri(&self, key: &Key) -> String;
+
+    /// A link that opens `key` for whoever has it, for `lasts` at most; none from a store that cannot make one.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn link(&self, key: &Key, lasts: Duration) -> Result<Option<Link>, StoreError>;
 
     /// Proves that the store can be reached and honours conditional puts; writes below `_probe/` and clears up.
     ///

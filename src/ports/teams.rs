@@ -29,4 +29,11 @@ pub trait Teams: Send + Sync + 'static {
     /// # Errors
     /// [`TeamsUnavailable`]: ask again later; never an answer about the team.
     async fn team(&self, id: &TeamId) -> Result<Lookup, TeamsUnavailable>;
+
+    /// Looks for the team whose record lists this S3 bucket ([`Team::declares_bucket`](crate::domain::team::Team)); of several
+    /// the first by name. Follows changes as [`Teams::team`] does.
+    ///
+    /// # Errors
+    /// As [`Teams::team`].
+    async fn team_of_bucket(&self, bucket: &str) -> Result<Lookup, TeamsUnavailable>;
 }

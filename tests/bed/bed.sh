@@ -27,6 +27,7 @@ as_root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo -n "$@"; fi; }
 missing_packages() {
   [ -x "$RABBIT_BIN/rabbitmq-server" ] || echo rabbitmq-server
   [ -n "$(nginx_binary)" ] || echo nginx
+  command -v redis-server >/dev/null || echo redis-server # tests start their own
   command -v openssl >/dev/null || echo openssl
   command -v curl >/dev/null || echo curl
   python3 -c 'import ensurepip, venv' 2>/dev/null || echo python3-venv
@@ -213,7 +214,10 @@ launch_rabbit() {
 launch_weed() {
   mkdir -p "$BED/data/weed"
   local actions='["Admin","Read","Write","List","Tagging"]'
-  echo "{\"identities\":[{\"name\":\"test\",\"credentials\":[{\"accessKey\":\"test\",\"secretKey\":\"test\"}],\"actions\":$actions}]}" >"$BED/data/weed.json"
+  # The second one is a key of ministack's too, so that one identity of a worker serves for store and queues.
+  local identity='{"name":"%s","credentials":[{"accessKey":"%s","secretKey":"test"}],"actions":%s}'
+  # shellcheck disable=SC2059 # the format is ours
+  printf "{\"identities\":[$identity,$identity]}\n" test test "$actions" ours 111122223333 "$actions" >"$BED/data/weed.json"
   spawn weed "$VENV/bin/weed" server -ip=127.0.0.1 -ip.bind=127.0.0.1 -dir="$BED/data/weed" \
     -master.electionTimeout=1s -master.heartbeatInterval=100ms -master.port=9333 -master.volumeSizeLimitMB=1024 \
     -master.telemetry=false -volume.port=9340 -volume.preStopSeconds=0 -volume.max=40 -filer \

@@ -25,7 +25,7 @@ pub(crate) fn rabbit_management_url() -> &'static str {
     "http://127.0.0.1:15673"
 }
 
-/// Returns the S3 endpoint of the store; access key and secret are both `test`.
+/// Returns the S3 endpoint of the store; the access key is `test` or `111122223333`, the secret `test`.
 pub(crate) fn weed_endpoint() -> &'static str {
     "http://127.0.0.1:8333"
 }
@@ -124,6 +124,11 @@ fn ports(name: &str) -> &'static [u16] {
         "cloud" => &[5600],
         other => panic!("no service of the test bed is called {other}; there are {NAMES:?}"),
     }
+}
+
+/// Returns the Python that has what the bed's own services need.
+pub(crate) fn python() -> PathBuf {
+    folder().join("venv/bin/python")
 }
 
 #[expect(clippy::disallowed_methods, reason = "where the bed lies is the test's setting, not the program's")]

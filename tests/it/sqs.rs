@@ -3,7 +3,7 @@
 mod cases;
 mod dead;
 mod events;
-mod fixture;
+pub(crate) mod fixture;
 mod large;
 mod load;
 mod trouble;

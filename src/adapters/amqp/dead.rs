@@ -8,23 +8,26 @@ use std::collections::HashMap;
 use async_trait::async_trait;
 use lapin::message::BasicGetMessage;
 use lapin::options::{BasicAckOptions, BasicGetOptions, BasicNackOptions};
+use lapin::types::ShortString;
 use lapin::{BasicProperties, Channel};
 
 use super::AmqpOptions;
 use super::address::{Address, BadAmqp};
 use super::connection::{Link, answered};
-use super::headers::{self, ATTEMPTS, BROKER_REASON, DETAIL, FAILED_AT, REASON};
+use super::headers::{self, ATTEMPTS, BROKER_REASON, DETAIL, FAILED_AT, QUEUE, REASON};
 use super::outbox::{Letter, Outbox};
-use super::topology::{Queues, Topology, Wanted, ready_messages};
+use super::topology::{Queues, Topology, Wanted, checked_name, ready_messages};
 use super::trouble::Trouble;
 use crate::domain::digest::Sha256;
 use crate::ports::queue::{Chosen, DeadLetters, DeadMessage, QueueError};
 
-/// The dead letters of a task queue on RabbitMQ. Connects anew for each call.
+/// The dead letters of a task queue, and of others that share the dead-letter queue with it, on RabbitMQ. Connects anew for
+/// each call.
 pub struct AmqpDeadLetters {
     address: Address,
     topology: Topology,
     queues: Queues,
+    others: Vec<ShortString>,
     outbox: Outbox,
 }
 
@@ -45,7 +48,23 @@ impl AmqpDeadLetters {
         let queues = Queues::new(&options.queue, &options.dead_letter)?;
         let topology = Topology { wanted: Wanted::Queues(queues.clone()), declare: options.declare };
         let outbox = Outbox::new(address.clone(), topology.clone(), "dead letters");
-        Ok(Self { address, topology, queues, outbox })
+        Ok(Self { address, topology, queues, others: Vec::new(), outbox })
+    }
+
+    /// The same with another queue whose dead letters lie there too, and are put back on it.
+    ///
+    /// # Errors
+    /// [`BadAmqp`] when the name cannot be right.
+    pub fn with(mut self, queue: &str) -> Result<Self, BadAmqp> {
+        self.others.push(checked_name("queue", queue)?);
+        Ok(self)
+    }
+
+    /// The queue that a dead letter came from, as far as we know it.
+    fn home_of(&self, properties: &BasicProperties) -> ShortString {
+        let named = headers::text(properties, QUEUE);
+        let other = self.others.iter().find(|other| named.as_deref() == Some(other.as_str()));
+        other.unwrap_or(&self.queues.task).clone()
     }
 
     async fn open(&self) -> Result<(Link, Channel), Trouble> {
@@ -90,7 +109,9 @@ impl AmqpDeadLetters {
             if fate == Fate::Replay {
                 let properties = headers::copied(&got.delivery.properties, &[]);
                 let body = got.delivery.data.clone().into();
-                self.outbox.publish(&Letter::to_queue(self.queues.task.clone(), properties, body)).await?;
+                self.outbox
+                    .publish(&Letter::to_queue(self.home_of(&got.delivery.properties), properties, body))
+                    .await?;
             }
             let acker = &got.delivery.acker;
             if !answered(|| !acker.poisoned(), acker.ack(BasicAckOptions::default())).await? {

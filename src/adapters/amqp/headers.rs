@@ -23,6 +23,8 @@ pub(super) const REASON: &str = "longshore-reason";
 pub(super) const DETAIL: &str = "longshore-detail";
 /// When, as RFC 3339.
 pub(super) const FAILED_AT: &str = "longshore-failed-at";
+/// The queue that a dead letter came from, where it is not the task queue.
+pub(super) const QUEUE: &str = "longshore-queue";
 /// Why the broker itself dead-lettered a message.
 pub(super) const BROKER_REASON: &str = "x-first-death-reason";
 

@@ -32,7 +32,7 @@ impl Tier {
     }
 
     /// How long a message stays.
-    fn wait(self) -> Duration {
+    pub(super) fn wait(self) -> Duration {
         Duration::from_millis(u64::from(self.millis))
     }
 }

@@ -19,7 +19,7 @@ use super::address::{Address, BadAmqp};
 use super::connection::SharedLink;
 use super::headers::{self, ATTEMPTS, PERSISTENT};
 use super::intake::Intake;
-use super::ladder::LADDER;
+use super::ladder::{LADDER, Tier};
 use super::outbox::{Letter, Outbox};
 use super::settle::Settler;
 use super::shelf::{Found, Held, Shelf};
@@ -63,8 +63,21 @@ impl AmqpQueue {
     /// # Errors
     /// [`BadAmqp`] when the URL or a name cannot be right.
     pub fn new(options: AmqpOptions) -> Result<Self, BadAmqp> {
-        let address = Address::parse(&options.url, options.tls)?;
         let queues = Queues::new(&options.queue, &options.dead_letter)?;
+        Self::on(queues, options)
+    }
+
+    /// The same for a queue whose dead-letter queue is another's, too.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn beside(options: AmqpOptions) -> Result<Self, BadAmqp> {
+        let queues = Queues::new(&options.queue, &options.dead_letter)?;
+        Self::on(Queues { shares_dead: true, ..queues }, options)
+    }
+
+    fn on(queues: Queues, options: AmqpOptions) -> Result<Self, BadAmqp> {
+        let address = Address::parse(&options.url, options.tls)?;
         let topology = Topology { wanted: Wanted::Queues(queues.clone()), declare: options.declare };
         let outbox = Outbox::new(address.clone(), topology.clone(), "publisher");
         let settler = Arc::new(Settler { outbox, queues: queues.clone() });
@@ -94,10 +107,24 @@ impl AmqpQueue {
         self.intake.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn counts(&self, link: &SharedLink) -> Result<(u64, u64), Trouble> {
+    /// Counts what is visible, and what waits in the tiers that `wanted` names.
+    async fn counted(&self, wanted: impl Fn(Tier) -> bool + Send) -> Result<(u64, u64), QueueError> {
+        let link = self.settler.outbox.link().await?;
+        let tiers: Vec<Tier> = LADDER.into_iter().filter(|tier| wanted(*tier)).collect();
+        match self.counts(&link, &tiers).await {
+            Ok(counts) => Ok(counts),
+            Err(trouble) => {
+                // A queue may be gone; a new connection looks for it or makes it again.
+                self.settler.outbox.forget(&link).await;
+                Err(QueueError::Unavailable(trouble.text().to_owned()))
+            }
+        }
+    }
+
+    async fn counts(&self, link: &SharedLink, tiers: &[Tier]) -> Result<(u64, u64), Trouble> {
         let channel = link.channel().await?;
         let mut delayed = 0;
-        for tier in LADDER {
+        for tier in tiers.iter().copied() {
             delayed += u64::from(ready_messages(&channel, self.settler.queues.tier(tier)).await?);
         }
         // Last, since messages move from the tiers to here: one that moves meanwhile is counted twice, not missed.
@@ -163,17 +190,17 @@ impl Queue for AmqpQueue {
     async fn depth(&self) -> Result<Depth, QueueError> {
         // Before and after: a message may go from our hands to a tier, or from a queue to our hands, meanwhile.
         let before = self.shelf.count();
-        let link = self.settler.outbox.link().await?;
-        let (visible, delayed) = match self.counts(&link).await {
-            Ok(counts) => counts,
-            Err(trouble) => {
-                // A queue may be gone; a new connection looks for it or makes it again.
-                self.settler.outbox.forget(&link).await;
-                return Err(QueueError::Unavailable(trouble.text().to_owned()));
-            }
-        };
+        let (visible, delayed) = self.counted(|_| true).await?;
         let leased = before.max(self.shelf.count()) as u64;
         Ok(Depth { visible, leased, delayed })
+    }
+
+    async fn due(&self, span: Duration) -> Result<u64, QueueError> {
+        // Before and after, as in `depth`.
+        let before = self.shelf.count();
+        let soon = self.counted(|tier| tier.wait() <= span).await?;
+        let leased = before.max(self.shelf.count()) as u64;
+        Ok(soon.0.saturating_add(soon.1).saturating_add(leased))
     }
 
     fn count_lag(&self) -> Duration {

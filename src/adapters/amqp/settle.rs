@@ -10,7 +10,7 @@ use lapin::options::{BasicAckOptions, BasicNackOptions};
 use lapin::types::ShortString;
 
 use super::connection::answered;
-use super::headers::{self, ATTEMPTS, DETAIL, FAILED_AT, NOT_BEFORE, OwnHeader, REASON, UNFINISHED};
+use super::headers::{self, ATTEMPTS, DETAIL, FAILED_AT, NOT_BEFORE, OwnHeader, QUEUE, REASON, UNFINISHED};
 use super::ladder::tier_for;
 use super::outbox::{Letter, Outbox};
 use super::shelf::Held;
@@ -44,7 +44,10 @@ impl Settler {
             Settlement::PutOff { delay } if delay.is_zero() => self.give_back_unworked(held).await,
             Settlement::PutOff { delay } => self.copy_after(held, *delay, carried(held, held.unfinished)).await,
             Settlement::DeadLetter(letter) => {
-                let own = dead_letter_headers(letter);
+                let mut own = dead_letter_headers(letter);
+                if self.queues.shares_dead {
+                    own.push(headers::own_text(QUEUE, self.queues.task.as_str()));
+                }
                 self.replace(held, self.queues.dead.clone(), &own).await
             }
         }

@@ -23,12 +23,19 @@ pub(super) struct Queues {
     pub(super) task: ShortString,
     /// The dead-letter queue.
     pub(super) dead: ShortString,
+    /// Whether the dead-letter queue is another's, too: the broker itself then moves nothing there, so that queues of one name
+    /// are declared alike whatever dead-letter queue stands beside them.
+    pub(super) shares_dead: bool,
 }
 
 impl Queues {
     /// Checks the names.
     pub(super) fn new(task: &str, dead: &str) -> Result<Self, BadAmqp> {
-        Ok(Self { task: checked_name("queue", task)?, dead: checked_name("dead-letter queue", dead)? })
+        Ok(Self {
+            task: checked_name("queue", task)?,
+            dead: checked_name("dead-letter queue", dead)?,
+            shares_dead: false,
+        })
     }
 
     /// Returns the queue of `tier`.
@@ -141,7 +148,8 @@ fn all_queues(queues: &Queues, unlimited: bool) -> Vec<(ShortString, FieldTable)
         arguments
     };
     // Targets come first, so that nothing moves to a queue that is not there yet.
-    let mut all = vec![(queues.dead.clone(), quorum()), (queues.task.clone(), moving_to(&queues.dead))];
+    let own = if queues.shares_dead { quorum() } else { moving_to(&queues.dead) };
+    let mut all = vec![(queues.dead.clone(), quorum()), (queues.task.clone(), own)];
     for tier in LADDER {
         let mut arguments = moving_to(&queues.task);
         arguments.insert("x-message-ttl".into(), AMQPValue::LongLongInt(i64::from(tier.millis)));
@@ -180,6 +188,15 @@ mod tests {
             assert_eq!(strategy, Some(&text("at-least-once")), "{name}");
             assert_eq!(arguments.inner().get("x-overflow"), Some(&text("reject-publish")), "{name}");
         }
+    }
+
+    #[test]
+    fn a_queue_that_shares_its_dead_letters_is_declared_alike_beside_any_dead_letter_queue() {
+        let own = |dead: &str| {
+            let queues = Queues { shares_dead: true, ..Queues::new("webhooks", dead).unwrap() };
+            all_queues(&queues, false).into_iter().filter(|(name, _)| name.as_str() != dead).collect::<Vec<_>>()
+        };
+        assert_eq!(own("one.dead"), own("other.dead"));
     }
 
     #[test]

@@ -65,6 +65,8 @@ const REFUSED_NAMES: &[&str] = &[
 #[derive(Debug, Clone)]
 pub struct AddressGuard {
     allow: Vec<IpNet>,
+    /// Whether public addresses pass too.
+    public: bool,
     refused_v4: Vec<(Ipv4Net, &'static str)>,
     refused_v6: Vec<(Ipv6Net, &'static str)>,
     global_v6: Ipv6Net,
@@ -87,11 +89,18 @@ impl AddressGuard {
     pub fn new(allow: Vec<IpNet>) -> Self {
         Self {
             allow,
+            public: true,
             refused_v4: table(REFUSED_V4),
             refused_v6: table(REFUSED_V6),
             global_v6: net(GLOBAL_UNICAST_V6),
             nat64: net(NAT64),
         }
+    }
+
+    /// A guard that lets through the addresses of `allow` and no others, for what nobody outside may read.
+    #[must_use]
+    pub fn only(allow: Vec<IpNet>) -> Self {
+        Self { public: false, ..Self::new(allow) }
     }
 
     /// Checks one address.
@@ -105,6 +114,7 @@ impl AddressGuard {
             return Ok(());
         }
         let reason = match address {
+            _ if !self.public => Some("not one of the allowed networks"),
             IpAddr::V4(v4) => self.v4_refusal(v4),
             IpAddr::V6(v6) => self.v6_refusal(v6),
         };

@@ -246,3 +246,11 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_guard_for_allowed_networks_only_refuses_public_addresses_too() {
+    let guard = AddressGuard::only(vec!["10.0.0.0/8".parse().unwrap()]);
+    for (address, passes) in [("10.1.2.3", true), ("::ffff:10.1.2.3", true), ("8.8.8.8", false), ("127.0.0.1", false)] {
+        assert_eq!(guard.check(address.parse().unwrap()).is_ok(), passes, "{address}");
+    }
+}

@@ -48,7 +48,7 @@ pub(super) fn refusal(status: u16, headers: &HeaderMap, host: &str, now: Timesta
     };
     let mut fault = AttachmentFault::new(code, format!("{host} answered {status}")).with_status(status);
     if matches!(status, 429 | 503) {
-        fault.retry_after = retry_after(headers, now);
+        fault.retry_after = retry_after(headers, now, RETRY_AFTER_MAX);
     }
     fault.request_id = request_id(headers, host);
     fault
@@ -178,14 +178,15 @@ fn sha256_in(field: &str, value_of: impl Fn(&str) -> Option<&str>) -> Option<Sha
     })
 }
 
-fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
+/// How long the other side asked us to stay away, at most `longest`.
+pub(super) fn retry_after(headers: &HeaderMap, now: Timestamp, longest: Duration) -> Option<Duration> {
     let field = text(headers, header::RETRY_AFTER)?;
     let wait = match field.bytes().all(|byte| byte.is_ascii_digit()) {
         // More seconds than fit into a number are more than we wait.
         true => Duration::from_secs(field.parse().unwrap_or(u64::MAX)),
         false => wait_until(http_date(&field)?, now),
     };
-    Some(wait.min(RETRY_AFTER_MAX))
+    Some(wait.min(longest))
 }
 
 fn wait_until(date: Timestamp, now: Timestamp) -> Duration {

@@ -1,4 +1,4 @@
-//! Opens sources: http(s) URLs, objects in S3, files of this machine, texts.
+//! Opens sources: http(s) URLs, objects in S3, files of this machine, texts; and posts webhooks with the same client.
 //!
 //! [`Sources`] picks by kind. Start with [`http`]; [`address_guard`] is what stands between a stranger's URL and our network.
 
@@ -15,6 +15,7 @@ pub mod resolve;
 pub mod s3;
 pub mod text;
 mod trouble;
+pub mod webhook;
 mod wire;
 
 use std::sync::Arc;

@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use futures::StreamExt;
 use futures::stream;
 use reqwest::header::HeaderMap;
@@ -59,9 +60,22 @@ impl Wire {
     /// # Errors
     /// The fault of a request that got no answer in time, or one from a peer that we do not talk to.
     pub(super) async fn send(&self, method: Method, url: &Url, fields: HeaderMap) -> Result<Response, AttachmentFault> {
-        let request = self.client.request(method, url.clone()).headers(fields);
+        self.within_patience(self.client.request(method, url.clone()).headers(fields).send(), url).await
+    }
+
+    /// The same for a request with a body: of the URL, its user-info becomes Basic authorization.
+    ///
+    /// # Errors
+    /// As [`Self::send`].
+    pub(super) async fn post(&self, url: &Url, fields: HeaderMap, body: Bytes) -> Result<Response, AttachmentFault> {
+        self.within_patience(self.client.post(url.clone()).headers(fields).body(body).send(), url).await
+    }
+
+    async fn within_patience(
+        &self, sending: impl Future<Output = reqwest::Result<Response>>, url: &Url,
+    ) -> Result<Response, AttachmentFault> {
         let patience = self.options.connect_timeout.saturating_add(self.options.idle_timeout);
-        let response = match timeout(patience, request.send()).await {
+        let response = match timeout(patience, sending).await {
             Ok(Ok(response)) => response,
             Ok(Err(error)) => return Err(trouble::of_request(&error, host(url))),
             Err(_) => {

@@ -96,6 +96,39 @@ impl LocalQueue {
     }
 }
 
+/// The dead letters of several queues of one database, as one: an id is a message's whatever queue it came from.
+#[derive(Debug)]
+pub struct LocalDeadLetters(pub Vec<LocalQueue>);
+
+#[async_trait]
+impl DeadLetters for LocalDeadLetters {
+    async fn list(&self, limit: usize) -> Result<Vec<DeadMessage>, QueueError> {
+        let mut all = Vec::new();
+        for queue in &self.0 {
+            all.extend(queue.list(limit).await?);
+        }
+        all.sort_by_key(|letter| letter.failed_at);
+        all.truncate(limit);
+        Ok(all)
+    }
+
+    async fn replay(&self, chosen: &Chosen) -> Result<u64, QueueError> {
+        let mut replayed = 0;
+        for queue in &self.0 {
+            replayed += queue.replay(chosen).await?;
+        }
+        Ok(replayed)
+    }
+
+    async fn purge(&self, chosen: &Chosen) -> Result<u64, QueueError> {
+        let mut purged = 0;
+        for queue in &self.0 {
+            purged += queue.purge(chosen).await?;
+        }
+        Ok(purged)
+    }
+}
+
 #[async_trait]
 impl DeadLetters for LocalQueue {
     async fn list(&self, limit: usize) -> Result<Vec<DeadMessage>, QueueError> {

@@ -84,6 +84,29 @@ pub(super) fn next(connection: &Connection, queue: &str) -> rusqlite::Result<Nex
     })
 }
 
+/// Counts what is visible, leased, or comes due within `span`.
+pub(super) fn due(connection: &Connection, queue: &str, span: Duration) -> rusqlite::Result<u64> {
+    let mut due = connection
+        .prepare_cached("SELECT count(*) FROM messages WHERE queue = ?1 AND (state <> 'delayed' OR due_at <= ?2)")?;
+    let count: i64 = due.query_row(params![queue, later(now(), span)], |row| row.get(0))?;
+    Ok(u64::try_from(count).unwrap_or(0))
+}
+
+/// Each group of `queue` with how many messages it has and the body of its oldest one.
+pub(super) fn groups(connection: &Connection, queue: &str) -> rusqlite::Result<Vec<(u64, Bytes)>> {
+    let mut groups = connection.prepare_cached(
+        "SELECT visible + delayed + leased,
+                (SELECT body FROM contents WHERE sequence =
+                    (SELECT min(sequence) FROM messages WHERE queue = lanes.queue AND messages.team = lanes.team))
+         FROM lanes WHERE queue = ?1",
+    )?;
+    let rows = groups.query_map([queue], |row| {
+        let (count, body): (i64, Option<Vec<u8>>) = (row.get(0)?, row.get(1)?);
+        Ok((u64::try_from(count).unwrap_or(0), Bytes::from(body.unwrap_or_default())))
+    })?;
+    rows.collect()
+}
+
 /// Makes visible what has waited long enough or whose lease has run out.
 fn come_due(connection: &Connection, queue: &str, now: i64) -> rusqlite::Result<()> {
     let mut due = connection.prepare_cached(

@@ -16,6 +16,7 @@ mod schema;
 mod worker;
 
 pub use database::LocalDatabase;
+pub use dead::LocalDeadLetters;
 pub use error::OpenError;
 pub use events::{LocalEvents, StoredEvent};
 pub use queue::{LocalQueue, LocalQueueOptions};

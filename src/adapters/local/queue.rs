@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use jiff::Timestamp;
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
@@ -66,6 +67,15 @@ impl LocalQueue {
         let name = Arc::clone(&self.name);
         let oldest = self.database.read(move |connection| messages::oldest(connection, &name)).await?;
         Ok(oldest.and_then(|sent_at| Timestamp::from_millisecond(sent_at).ok()))
+    }
+
+    /// How many messages each group has, with the body of its oldest one.
+    ///
+    /// # Errors
+    /// As [`Queue::depth`].
+    pub async fn groups(&self) -> Result<Vec<(u64, Bytes)>, QueueError> {
+        let name = Arc::clone(&self.name);
+        Ok(self.database.read(move |connection| messages::groups(connection, &name)).await?)
     }
 
     async fn next(&self) -> Result<Next, QueueError> {
@@ -194,6 +204,11 @@ impl Queue for LocalQueue {
     async fn depth(&self) -> Result<Depth, QueueError> {
         let name = Arc::clone(&self.name);
         Ok(self.database.read(move |connection| messages::depth(connection, &name)).await?)
+    }
+
+    async fn due(&self, span: Duration) -> Result<u64, QueueError> {
+        let name = Arc::clone(&self.name);
+        Ok(self.database.read(move |connection| messages::due(connection, &name, span)).await?)
     }
 
     fn count_lag(&self) -> Duration {

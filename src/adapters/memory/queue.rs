@@ -278,6 +278,16 @@ impl Queue for MemoryQueue {
         Ok(depth)
     }
 
+    async fn due(&self, span: Duration) -> Result<u64, QueueError> {
+        let held = self.held();
+        let end = Instant::now() + span;
+        let is_due = |entry: &&Entry| match entry.state {
+            State::Visible | State::Leased { .. } => true,
+            State::Delayed { until } => until <= end,
+        };
+        Ok(held.messages.values().filter(is_due).count() as u64)
+    }
+
     fn count_lag(&self) -> Duration {
         Duration::ZERO
     }

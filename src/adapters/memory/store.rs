@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
@@ -12,6 +13,7 @@ use futures::StreamExt;
 
 use crate::adapters::store::probe::{Probed, probe};
 use crate::domain::object_key::Key;
+use crate::domain::webhook::body::Link;
 use crate::ports::store::{Head, ObjectMeta, ObjectStream, Put, Store, StoreError, Upload};
 
 mod careless;
@@ -159,6 +161,10 @@ impl Store for MemoryStore {
 
     fn uri(&self, key: &Key) -> String {
         format!("memory://store/{key}")
+    }
+
+    async fn link(&self, _key: &Key, _lasts: Duration) -> Result<Option<Link>, StoreError> {
+        Ok(None)
     }
 
     async fn probe(&self) -> Result<(), StoreError> {

@@ -72,12 +72,22 @@ impl Teams for MemoryTeams {
         let known = directory.teams.get(id).cloned();
         Ok(known.map_or(Lookup::Unknown, Lookup::Known))
     }
+
+    async fn team_of_bucket(&self, bucket: &str) -> Result<Lookup, TeamsUnavailable> {
+        let directory = self.directory();
+        if directory.away {
+            return Err(TeamsUnavailable("it was taken away by a test".to_owned()));
+        }
+        let known = directory.teams.values().find(|team| team.record.declares_bucket(bucket)).cloned();
+        Ok(known.map_or(Lookup::Unknown, Lookup::Known))
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::contracts::teams::Fixture;
+    use crate::domain::team::AwsGrant;
+    use crate::testing::contracts::teams::{Fixture, bucket_of};
 
     async fn fixture() -> Fixture {
         let teams = MemoryTeams::new();
@@ -87,7 +97,8 @@ mod tests {
             replace: Box::new(move |list| {
                 changed.directory().teams.clear();
                 for (name, profile) in list {
-                    let record = Team { normalize: Some(profile.to_owned()), ..Team::default() };
+                    let aws = AwsGrant { buckets: vec![bucket_of(name)], ..AwsGrant::default() };
+                    let record = Team { normalize: Some(profile.to_owned()), aws: Some(aws), ..Team::default() };
                     changed.put(name, record);
                 }
                 Box::pin(async {})

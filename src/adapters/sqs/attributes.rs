@@ -11,7 +11,7 @@ use bytes::Bytes;
 pub(super) const ATTEMPTS: &str = "longshore-attempts";
 /// When the message is due, in milliseconds since 1970.
 pub(super) const NOT_BEFORE: &str = "longshore-not-before";
-/// What the first message of a chain of copies was: JSON with `id`, `sent_ms`, `unfinished` and `dead_id`.
+/// What the first message of a chain of copies was: JSON with `id`, `sent_ms`, `unfinished`, `dead_id` and `queue`.
 pub(super) const ORIGIN: &str = "longshore-origin";
 /// The sender's attributes that do not fit, or that SQS does not take: a JSON object.
 pub(super) const OVERFLOW: &str = "longshore-attributes";

@@ -22,8 +22,24 @@ use crate::ports::queue::{Chosen, DeadLetters, DeadMessage, QueueError};
 /// How long a message that is looked at is hidden from others.
 pub(super) const HIDDEN_SECS: i32 = 60;
 
-/// The dead letters of a task queue on SQS.
-pub struct SqsDeadLetters(Arc<Core>);
+/// The dead letters of a task queue, and of others that share the dead-letter queue with it, on SQS.
+pub struct SqsDeadLetters(Arc<Homes>);
+
+/// Where dead letters came from.
+struct Homes {
+    /// The task queue.
+    tasks: Core,
+    /// The others, which have names.
+    others: Vec<Core>,
+}
+
+impl Homes {
+    /// The queue that a dead letter came from, as far as we know it.
+    fn of(&self, found: &Found) -> &Core {
+        let named = found.parcel.dead.as_ref().and_then(|dead| dead.queue.as_deref());
+        self.others.iter().find(|other| named.is_some() && other.name == named).unwrap_or(&self.tasks)
+    }
+}
 
 /// What is done with a chosen message before it leaves the dead-letter queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,20 +54,29 @@ impl SqsDeadLetters {
     /// # Errors
     /// When a URL cannot be a queue's.
     pub fn new(options: &SqsOptions) -> Result<Self, BadQueueUrl> {
-        Ok(Self(Arc::new(Core::new(options)?)))
+        Self::shared(options, &[])
+    }
+
+    /// The same where others share the dead-letter queue, whose options have names: what came from one is put back on it.
+    ///
+    /// # Errors
+    /// When a URL cannot be a queue's.
+    pub fn shared(tasks: &SqsOptions, others: &[SqsOptions]) -> Result<Self, BadQueueUrl> {
+        let others = others.iter().map(Core::new).collect::<Result<Vec<_>, _>>()?;
+        Ok(Self(Arc::new(Homes { tasks: Core::new(tasks)?, others })))
     }
 
     async fn dispose(&self, chosen: &Chosen, fate: Fate) -> Result<u64, QueueError> {
-        let (core, chosen) = (Arc::clone(&self.0), chosen.clone());
-        to_its_end(async move { dispose(&core, &chosen, fate).await }).await
+        let (homes, chosen) = (Arc::clone(&self.0), chosen.clone());
+        to_its_end(async move { dispose(&homes, &chosen, fate).await }).await
     }
 }
 
 #[async_trait]
 impl DeadLetters for SqsDeadLetters {
     async fn list(&self, limit: usize) -> Result<Vec<DeadMessage>, QueueError> {
-        let core = Arc::clone(&self.0);
-        to_its_end(async move { list(&core, limit).await }).await
+        let homes = Arc::clone(&self.0);
+        to_its_end(async move { list(&homes.tasks, limit).await }).await
     }
 
     async fn replay(&self, chosen: &Chosen) -> Result<u64, QueueError> {
@@ -126,19 +151,19 @@ fn dead_message(found: &Found, parcel: &Parcel) -> DeadMessage {
     }
 }
 
-async fn dispose(core: &Core, chosen: &Chosen, fate: Fate) -> Result<u64, Trouble> {
+async fn dispose(homes: &Homes, chosen: &Chosen, fate: Fate) -> Result<u64, Trouble> {
     if fate == Fate::Replay {
-        core.terms().await?;
+        homes.tasks.terms().await?;
     }
-    terms::of(&core.dead).await?;
-    let mut sweep = Sweep::new(core);
-    let disposed = dispose_chosen(core, &mut sweep, chosen, fate).await;
+    terms::of(&homes.tasks.dead).await?;
+    let mut sweep = Sweep::new(&homes.tasks);
+    let disposed = dispose_chosen(homes, &mut sweep, chosen, fate).await;
     sweep.give_back().await;
     disposed
 }
 
-async fn dispose_chosen(core: &Core, sweep: &mut Sweep<'_>, chosen: &Chosen, fate: Fate) -> Result<u64, Trouble> {
-    let begun = core.clock.now();
+async fn dispose_chosen(homes: &Homes, sweep: &mut Sweep<'_>, chosen: &Chosen, fate: Fate) -> Result<u64, Trouble> {
+    let begun = homes.tasks.clock.now();
     // What is dead-lettered while we work is left for the next call: a replay may fail at once and come back.
     let is_chosen = |found: &Found| {
         let failed_at = found.parcel.dead.as_ref().and_then(|dead| dead.failed_at);
@@ -154,18 +179,19 @@ async fn dispose_chosen(core: &Core, sweep: &mut Sweep<'_>, chosen: &Chosen, fat
         stay.into_iter().for_each(|found| sweep.keep(found));
         for few in go.chunks(BATCH_MAX) {
             let done = match fate {
-                Fate::Replay => replay(core, few).await,
+                Fate::Replay => replay(homes, few).await,
                 Fate::Purge => vec![Ok(()); few.len()],
             };
-            disposed += remove(core, sweep, few, done).await?;
+            disposed += remove(&homes.tasks, sweep, few, done).await?;
         }
     }
     Ok(disposed)
 }
 
-/// Puts messages back on the task queue, each with its own outcome.
-async fn replay(core: &Core, letters: &[Found]) -> Vec<Result<(), Trouble>> {
+/// Puts messages back on the queues that they came from, each with its own outcome.
+async fn replay(homes: &Homes, letters: &[Found]) -> Vec<Result<(), Trouble>> {
     let one = async |found: &Found| {
+        let core = homes.of(found);
         let parcel = core.stored.fetched(found.parcel.clone()).await?;
         let letter = core.stored.letter(&parcel.raised()).await?;
         let receives = found.receive_count.to_string();

@@ -73,10 +73,12 @@ fn own_attributes(parcel: &Parcel) -> Values {
     };
     let mut origin = json!({ "id": parcel.id });
     let dead_id = parcel.dead.as_ref().and_then(|dead| dead.id.clone());
+    let queue = parcel.dead.as_ref().and_then(|dead| dead.queue.clone());
     for (name, value) in [
         ("sent_ms", parcel.sent_ms.map(Json::from)),
         ("unfinished", (parcel.unfinished > 0).then(|| Json::from(parcel.unfinished))),
         ("dead_id", dead_id.map(Json::from)),
+        ("queue", queue.map(Json::from)),
     ] {
         if let Some(value) = value {
             origin[name] = value;
@@ -160,6 +162,7 @@ pub(super) fn read(message: &Message) -> Parcel {
             reason: own(REASON).unwrap_or_default().to_owned(),
             detail: own(DETAIL).unwrap_or_default().to_owned(),
             failed_at: own(FAILED_AT).and_then(|text| text.parse().ok()),
+            queue: origin["queue"].as_str().map(str::to_owned),
         }),
         stored: own(STORED).map(str::to_owned),
     }

@@ -20,7 +20,7 @@ fn delivered(letter: &Letter) -> Message {
 
 fn buried(parcel: &Parcel, detail: &str) -> Parcel {
     let letter = DeadLetter { reason: Reason::Undecodable, detail: detail.to_owned(), attempts: 0 };
-    parcel.buried(&letter, "2026-11-21T20:10:00.123Z".parse().unwrap())
+    parcel.buried(&letter, None, "2026-11-21T20:10:00.123Z".parse().unwrap())
 }
 
 #[test]
@@ -28,7 +28,8 @@ fn ten_attributes_of_the_senders_come_back_from_a_dead_letter() {
     for count in [0, 5, 6, 9, 10] {
         let mut original = parcel(count);
         original.attributes.insert("team".to_owned(), Value::text("acme"));
-        let dead = buried(&original, "task_id");
+        let mut dead = buried(&original, "task_id");
+        dead.dead.as_mut().unwrap().queue = (count == 9).then(|| "webhooks".to_owned());
         let letter = Letter::of(&dead);
         assert!(letter.attributes.len() <= ATTRIBUTES_MAX, "{:?}", letter.attributes);
         assert_eq!(letter.attributes["team"], Value::text("acme"), "others read the team");

@@ -52,6 +52,8 @@ pub struct SqsOptions {
     pub queue_url: String,
     /// Where dead letters go: a queue of the same type.
     pub dead_letter_url: String,
+    /// What its dead letters say of where they came from, for several queues that share a dead-letter queue; none for tasks.
+    pub name: Option<&'static str>,
     /// The worker's own identity, HTTP client and defaults. Its retries and time-outs are not used.
     pub sdk: SdkConfig,
     /// Asked instead of the queue URLs' own host.
@@ -78,6 +80,7 @@ impl SqsOptions {
         Self {
             queue_url: queue_url.to_owned(),
             dead_letter_url: dead_letter_url.to_owned(),
+            name: None,
             sdk,
             endpoint_url: None,
             region: None,

@@ -49,6 +49,8 @@ pub(super) struct Dead {
     pub(super) detail: String,
     /// When.
     pub(super) failed_at: Option<Timestamp>,
+    /// The queue that it came from; none for tasks.
+    pub(super) queue: Option<String>,
 }
 
 impl Parcel {
@@ -86,9 +88,14 @@ impl Parcel {
     }
 
     /// The same message as a dead letter.
-    pub(super) fn buried(&self, letter: &DeadLetter, now: Timestamp) -> Self {
-        let dead =
-            Dead { id: None, reason: letter.reason.to_string(), detail: letter.detail.clone(), failed_at: Some(now) };
+    pub(super) fn buried(&self, letter: &DeadLetter, queue: Option<&str>, now: Timestamp) -> Self {
+        let dead = Dead {
+            id: None,
+            reason: letter.reason.to_string(),
+            detail: letter.detail.clone(),
+            failed_at: Some(now),
+            queue: queue.map(str::to_owned),
+        };
         Self { attempts: letter.attempts, unfinished: 0, not_before_ms: None, dead: Some(dead), ..self.clone() }
     }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use aws_sdk_sqs::types::QueueAttributeName;
+use jiff::{SignedDuration, Timestamp};
 use tokio::sync::OnceCell;
 use tokio::time::{Instant, sleep};
 use uuid::Uuid;
@@ -49,6 +50,7 @@ pub(super) struct Core {
     pub(super) lease: Duration,
     pub(super) poll_wait: Duration,
     pub(super) clock: Clock,
+    pub(super) name: Option<&'static str>,
     terms: OnceCell<Terms>,
     counter: Counter,
 }
@@ -80,6 +82,7 @@ impl Core {
             lease: options.lease.clamp(Duration::from_secs(1), Duration::from_secs(43_200)),
             poll_wait: options.poll_wait.min(Duration::from_secs(20)),
             clock: options.clock,
+            name: options.name,
             terms: OnceCell::new(),
             counter,
         })
@@ -87,7 +90,7 @@ impl Core {
 
     /// What we know of the queue; read and checked once.
     pub(super) async fn terms(&self) -> Result<Terms, Trouble> {
-        self.terms.get_or_try_init(|| terms::checked(&self.queue, &self.dead)).await.copied()
+        self.terms.get_or_try_init(|| terms::checked(&self.queue, &self.dead, self.name)).await.copied()
     }
 
     /// Sends posts, again where SQS did not take one, and says why where it never did.
@@ -198,15 +201,16 @@ impl Queue for SqsQueue {
     }
 
     async fn depth(&self) -> Result<Depth, QueueError> {
-        let names = [
-            QueueAttributeName::ApproximateNumberOfMessages,
-            QueueAttributeName::ApproximateNumberOfMessagesNotVisible,
-            QueueAttributeName::ApproximateNumberOfMessagesDelayed,
-        ];
-        let counts = self.0.queue.attributes(names).await?;
-        let [visible, leased, delayed] = counts.map(|text| text.and_then(|text| text.parse().ok()).unwrap_or(0));
-        let depth = Depth { visible, leased, delayed };
+        let depth = self.0.counted().await?;
         Ok(self.0.waiting.corrected(depth, self.0.clock.now()))
+    }
+
+    async fn due(&self, span: Duration) -> Result<u64, QueueError> {
+        let depth = self.0.counted().await?;
+        let end = SignedDuration::try_from(span).unwrap_or(SignedDuration::MAX);
+        let now = self.0.clock.now();
+        let end = now.checked_add(end).unwrap_or(Timestamp::MAX);
+        Ok(self.0.waiting.due(depth, now, end))
     }
 
     fn count_lag(&self) -> Duration {
@@ -216,5 +220,19 @@ impl Queue for SqsQueue {
     async fn close(&self) {
         let end = Instant::now() + self.0.poll_wait + Duration::from_secs(2);
         self.0.close(end).await;
+    }
+}
+
+impl Core {
+    /// Counts as SQS does.
+    async fn counted(&self) -> Result<Depth, Trouble> {
+        let names = [
+            QueueAttributeName::ApproximateNumberOfMessages,
+            QueueAttributeName::ApproximateNumberOfMessagesNotVisible,
+            QueueAttributeName::ApproximateNumberOfMessagesDelayed,
+        ];
+        let counts = self.queue.attributes(names).await?;
+        let [visible, leased, delayed] = counts.map(|text| text.and_then(|text| text.parse().ok()).unwrap_or(0));
+        Ok(Depth { visible, leased, delayed })
     }
 }

@@ -11,6 +11,7 @@ use super::parcel::{Parcel, due_after};
 use super::queue::{Core, post, whole_secs};
 use super::requests::Remote;
 use super::trouble::Trouble;
+use super::waiting::CountedAs;
 use crate::domain::settlement::Settlement;
 use crate::ports::queue::Lease;
 
@@ -43,7 +44,7 @@ impl Core {
             Settlement::HandBack { delay } => self.hand_back(held, *delay).await,
             Settlement::PutOff { delay } => self.put_behind(held, *delay).await,
             Settlement::DeadLetter(letter) => {
-                let copy = held.parcel.buried(letter, now);
+                let copy = held.parcel.buried(letter, self.name, now);
                 self.copy(held, &copy, Duration::ZERO, "dead", (&self.dead, &self.buries)).await?;
                 self.delete(held).await
             }
@@ -86,7 +87,7 @@ impl Core {
         self.hides.ask((held.handle.clone(), whole_secs(delay))).await?;
         let now = self.clock.now();
         if let Some(due) = due_after(delay, now) {
-            self.waiting.note(&held.message_id, due, true, now);
+            self.waiting.note(&held.message_id, due, CountedAs::Leased, now);
         }
         Ok(())
     }
@@ -95,10 +96,9 @@ impl Core {
     async fn replace(&self, held: &Held, copy: &Parcel, delay: Duration, purpose: &str) -> Result<(), Trouble> {
         let sent = self.copy(held, copy, delay, purpose, (&self.queue, &self.sends)).await?;
         let now = self.clock.now();
-        if self.queue.fifo
-            && let (Some(message_id), Some(due)) = (sent, copy.not_before_ms)
-        {
-            self.waiting.note(&message_id, due, false, now);
+        if let (Some(message_id), Some(due)) = (sent, copy.not_before_ms) {
+            let counted_as = if self.queue.fifo { CountedAs::Visible } else { CountedAs::Delayed };
+            self.waiting.note(&message_id, due, counted_as, now);
         }
         self.delete(held).await
     }

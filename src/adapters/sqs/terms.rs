@@ -18,9 +18,10 @@ pub(super) struct Terms {
     pub(super) retention: Duration,
 }
 
-/// Reads the settings of the task queue, and checks them and the dead-letter queue.
-pub(super) async fn checked(queue: &Remote, dead: &Remote) -> Result<Terms, Trouble> {
-    if queue.fifo != dead.fifo {
+/// Reads the settings of a queue, and checks them and the dead-letter queue. One that only shares the dead-letter queue of
+/// another, and so has a name, may be of another type: its dead letters are moved by us alone.
+pub(super) async fn checked(queue: &Remote, dead: &Remote, name: Option<&str>) -> Result<Terms, Trouble> {
+    if name.is_none() && queue.fifo != dead.fifo {
         let kind = |remote: &Remote| {
             if remote.fifo { "a FIFO queue" } else { "a standard queue" }
         };

@@ -8,6 +8,7 @@ use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -19,6 +20,7 @@ use self::place::Place;
 use self::upload::FileUpload;
 use super::probe::{Probed, probe};
 use crate::domain::object_key::Key;
+use crate::domain::webhook::body::Link;
 use crate::ports::store::{Head, ObjectMeta, ObjectStream, Put, Store, StoreError, Upload};
 
 mod errors;
@@ -150,6 +152,10 @@ impl Store for FileStore {
 
     fn uri(&self, key: &Key) -> String {
         self.place.uri(key)
+    }
+
+    async fn link(&self, _key: &Key, _lasts: Duration) -> Result<Option<Link>, StoreError> {
+        Ok(None)
     }
 
     async fn probe(&self) -> Result<(), StoreError> {

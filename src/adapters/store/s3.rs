@@ -11,7 +11,7 @@ use aws_config::SdkConfig;
 use aws_sdk_s3::Client;
 use aws_sdk_s3::config::retry::RetryConfig;
 use aws_sdk_s3::config::timeout::TimeoutConfig;
-use aws_sdk_s3::config::{BehaviorVersion, Builder, Credentials, Region};
+use aws_sdk_s3::config::{BehaviorVersion, Builder, Credentials, Region, SharedCredentialsProvider};
 use aws_sdk_s3::operation::get_object::GetObjectOutput;
 use bytes::{Bytes, BytesMut};
 use futures::StreamExt;
@@ -22,11 +22,13 @@ use self::errors::{failed, is_absent, is_conflict, is_taken, stream_failed};
 use self::upload::S3Upload;
 use super::probe::{Probed, probe};
 use crate::domain::object_key::Key;
+use crate::domain::webhook::body::Link;
 use crate::ports::store::{Head, ObjectMeta, ObjectStream, Put, Store, StoreError, Upload};
 
 mod checksum;
 mod errors;
 mod facts;
+mod link;
 mod listing;
 mod upload;
 
@@ -65,6 +67,8 @@ struct Bucket {
     prefix: String,
     /// Uploads that were dropped and are being thrown away.
     aborts: TaskTracker,
+    /// What links are signed with.
+    keys: Option<SharedCredentialsProvider>,
 }
 
 impl S3Store {
@@ -72,18 +76,19 @@ impl S3Store {
     /// Nothing is asked of the bucket yet.
     #[must_use]
     pub fn new(shared: &SdkConfig, options: S3Options) -> Self {
-        Self::built(Builder::from(shared), options)
+        Self::built(Builder::from(shared), shared.credentials_provider(), options)
     }
 
     /// A store with keys of its own, for servers that are not Amazon's.
     #[must_use]
     pub fn with_keys(options: S3Options, access_key_id: &str, secret_access_key: &str) -> Self {
         let keys = Credentials::new(access_key_id, secret_access_key, None, None, "longshore");
-        let builder = Builder::new().credentials_provider(keys).region(Region::new("us-east-1"));
-        Self::built(builder, options)
+        let keys = SharedCredentialsProvider::new(keys);
+        let builder = Builder::new().credentials_provider(keys.clone()).region(Region::new("us-east-1"));
+        Self::built(builder, Some(keys), options)
     }
 
-    fn built(builder: Builder, options: S3Options) -> Self {
+    fn built(builder: Builder, keys: Option<SharedCredentialsProvider>, options: S3Options) -> Self {
         let timeouts =
             TimeoutConfig::builder().connect_timeout(CONNECT_TIMEOUT).operation_attempt_timeout(ATTEMPT_TIMEOUT);
         let mut builder = builder
@@ -103,6 +108,7 @@ impl S3Store {
             name: options.bucket,
             prefix: if prefix.is_empty() { String::new() } else { format!("{prefix}/") },
             aborts: TaskTracker::new(),
+            keys,
         };
         Self { bucket: Arc::new(bucket) }
     }
@@ -255,6 +261,10 @@ impl Store for S3Store {
 
     fn uri(&self, key: &Key) -> String {
         self.bucket.uri(key)
+    }
+
+    async fn link(&self, key: &Key, lasts: Duration) -> Result<Option<Link>, StoreError> {
+        self.bucket.link(key, lasts).await.map(Some)
     }
 
     async fn probe(&self) -> Result<(), StoreError> {

@@ -90,6 +90,12 @@ impl Teams for TeamsFile {
         let known = self.current.load().get(id).cloned();
         Ok(known.map_or(Lookup::Unknown, Lookup::Known))
     }
+
+    async fn team_of_bucket(&self, bucket: &str) -> Result<Lookup, TeamsUnavailable> {
+        let directory = self.current.load();
+        let known = directory.iter().find(|team| team.record.declares_bucket(bucket)).cloned();
+        Ok(known.map_or(Lookup::Unknown, Lookup::Known))
+    }
 }
 
 fn load(path: &Path) -> Result<String, TeamsErrors> {

@@ -6,6 +6,7 @@ use super::grants;
 use super::secrets::Secrets;
 use super::section::Section;
 use crate::domain::team::{Callback, CallbackFormat, Team, TeamLimits};
+use crate::domain::webhook::signature::Secret;
 
 /// Reads a team's table; mistakes are noted, and the record is then not to be used.
 pub(super) fn read(mut team: Section<'_>, role_name: &str, secrets: &Secrets<'_>) -> Team {
@@ -100,9 +101,21 @@ fn callback(mut section: Section<'_>, secrets: &Secrets<'_>) -> Callback {
         unsigned: section.flag("unsigned"),
         allowed_hosts: host_list(&mut section),
     };
+    for (key, secret) in [("secret", &callback.secret), ("previous_secret", &callback.previous_secret)] {
+        if let Some(Err(bad)) = secret.as_deref().map(Secret::parse) {
+            section.mistake(key, &bad.to_string());
+        }
+    }
+    if callback.auth_key.as_deref().is_some_and(|key| !is_header_text(key)) {
+        section.mistake("auth_key", "must be text that a header can hold");
+    }
     check_callback(&section, &callback);
     section.end();
     callback
+}
+
+fn is_header_text(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ')
 }
 
 fn format(section: &mut Section<'_>) -> Option<CallbackFormat> {

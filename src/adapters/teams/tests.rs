@@ -8,11 +8,14 @@ use crate::domain::team::CallbackFormat;
 
 mod watching;
 
+/// The example of Standard Webhooks' reference libraries.
+const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+
 fn options(folder: &Path) -> TeamsOptions {
     TeamsOptions {
         integration_role_name: "Longshore-Integration".into(),
         folder: folder.to_owned(),
-        environment: Arc::new(|name| (name == "HOOK_SECRET").then(|| "whsec_env".to_owned())),
+        environment: Arc::new(|name| (name == "HOOK_SECRET").then(|| SECRET.to_owned())),
     }
 }
 
@@ -84,7 +87,7 @@ fn a_whole_record_is_read() {
     assert_eq!(team.azure.expect("a grant").accounts, ["acmeblob"]);
     assert_eq!(team.allowed_hosts, ["cdn.acme.com", "*.acme.net"]);
     let callback = team.callback.expect("a callback");
-    assert_eq!(callback.secret.as_deref(), Some("whsec_env"));
+    assert_eq!(callback.secret.as_deref(), Some(SECRET));
     assert_eq!((callback.previous_secret, callback.auth_key), (None, None));
     assert_eq!(callback.format, CallbackFormat::Standard);
     assert_eq!(team.limits.bytes_per_second, Some(10 << 20));
@@ -174,10 +177,14 @@ fn a_uid_is_a_whole_part_of_the_service_accounts_name() {
 fn a_callback_is_signed_or_says_that_it_is_not() {
     let url = "[a.callback]\nurl = \"https://h/x\"\n";
     check_mistakes(url, &["needs callback.secret"]);
-    check_mistakes(&format!("{url}format = \"scale\"\nsecret = \"s\"\n"), &["needs callback.auth_key"]);
+    check_mistakes(&format!("{url}format = \"scale\"\nsecret = \"{SECRET}\"\n"), &["needs callback.auth_key"]);
     assert!(read(&format!("{url}unsigned = true\n")).is_ok());
     assert!(read(&format!("{url}format = \"scale\"\nauth_key = \"k\"\n")).is_ok());
-    assert!(read("[a.callback]\nsecret = \"s\"\n").is_ok(), "for the tasks' own URLs");
+    assert!(read(&format!("[a.callback]\nsecret = \"{SECRET}\"\n")).is_ok(), "for the tasks' own URLs");
+    for key in ["secret", "previous_secret"] {
+        check_mistakes(&format!("[a.callback]\n{key} = \"hush\"\n"), &[&format!("callback.{key} must be whsec_")]);
+    }
+    check_mistakes("[a.callback]\nauth_key = \"a\\u0007b\"\n", &["callback.auth_key must be text that a header"]);
     check_mistakes(
         "[a.callback]\nallowed_hosts = [\"https://h/\"]\n",
         &["callback.allowed_hosts must hold host names"],

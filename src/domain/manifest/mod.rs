@@ -44,20 +44,31 @@ impl Format {
     }
 
     /// Tells the format by a manifest's first bytes: task bodies begin with `{`, a CSV by a header with a column `url`, and
-    /// anything else is a list of URLs.
-    #[must_use]
-    pub fn of_content(beginning: &[u8]) -> Self {
+    /// anything else is a list of URLs; but what looks like the header of another table is none of these.
+    ///
+    /// # Errors
+    /// [`Broken::Shape`] says how to go on.
+    pub fn of_content(beginning: &[u8]) -> Result<Self, Broken> {
         let text = beginning.strip_prefix(lines::BYTE_ORDER_MARK).unwrap_or(beginning);
         let first = text.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
         let first = first.clone().find(|line| !line.is_empty()).unwrap_or_default();
         if first.first() == Some(&b'{') {
-            Self::Tasks
+            Ok(Self::Tasks)
         } else if rows_csv::is_header(first) {
-            Self::Csv
+            Ok(Self::Csv)
+        } else if is_other_table(first) {
+            let why = "looks like a table without a column \"url\": name the column of URLs so, or say --format urls";
+            Err(Broken::Shape(why.to_owned()))
         } else {
-            Self::Urls
+            Ok(Self::Urls)
         }
     }
+}
+
+/// Whether a first line holds names of columns and nothing that is like a place.
+fn is_other_table(line: &[u8]) -> bool {
+    let separators = line.iter().filter(|byte| matches!(byte, b',' | b';' | b'\t')).count();
+    separators > 0 && !line.iter().any(|byte| matches!(byte, b'/' | b'\\' | b':' | b'.'))
 }
 
 /// One row.
@@ -188,13 +199,23 @@ pub(crate) mod tests {
 
     #[test]
     fn the_format_is_told_by_the_first_line_that_says_something() {
-        let check = |text: &str, format| assert_eq!(Format::of_content(text.as_bytes()), format, "{text:?}");
+        let check = |text: &str, format| assert_eq!(Format::of_content(text.as_bytes()), Ok(format), "{text:?}");
         check("\n{\"task_id\":\"t\"}\n", Format::Tasks);
         check("\u{feff}{", Format::Tasks);
         check("id,url\r\n1,https://h/a\r\n", Format::Csv);
         check("url\nhttps://h/a\n", Format::Csv);
         check("\u{feff}\"url\",x\n", Format::Csv);
         check("https://h/a,b\nhttps://h/c\n", Format::Urls);
+        check("a, b.jpg\n", Format::Urls);
+        check("one name\n", Format::Urls);
         check("", Format::Urls);
+    }
+
+    #[test]
+    fn a_table_without_urls_is_not_taken_for_a_list() {
+        for header in ["id,link", "id;url", "name\tsize"] {
+            let refused = Format::of_content(header.as_bytes()).expect_err(header);
+            assert!(refused.to_string().contains("a column \"url\""), "{refused}");
+        }
     }
 }

@@ -36,6 +36,7 @@ fn read(text: &str, team: Option<&TeamId>) -> Result<Task, BadRow> {
     let attributes: BTreeMap<String, String> = beside.into_iter().collect();
     let task = match decode(text.as_bytes(), &attributes) {
         Ok(Decoded::Task(task)) => *task,
+        Ok(Decoded::Objects(_)) => return Err(BadRow::undecodable("the row is an S3 event, no task".to_owned())),
         Ok(Decoded::Ignored(what)) => return Err(BadRow::undecodable(format!("the row is {what}"))),
         Err(undecodable) => return Err(BadRow::undecodable(undecodable.detail)),
     };

@@ -145,6 +145,7 @@ mod tests {
             Ok(Decoded::Task(task)) => {
                 Ok(task.attachments.into_iter().map(|one| (one.id.to_string(), one.content)).collect())
             }
+            Ok(Decoded::Objects(objects)) => panic!("objects: {objects:?}"),
             Ok(Decoded::Ignored(why)) => panic!("ignored: {why}"),
             Err(error) => Err(error.detail),
         }

@@ -1,4 +1,4 @@
-//! What stands around a task: CloudEvents' structured form is opened; forms that a later version reads are named.
+//! What stands around a task: which form the outermost layer of a message has.
 //!
 //! A form is recognised by fields that no task has. Which system sent a message is never configured.
 
@@ -7,58 +7,59 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value};
 
 use super::fields::Fields;
+use super::new_object::{self, Objects};
+use super::pointer::{self, Pointer};
+use super::sns::{self, Notification};
 use super::{Problem, parse};
 
 /// What the outermost layer of a message is.
 pub(super) enum Layer {
-    /// An envelope, and what is inside.
-    Envelope(Value),
+    /// A pointer to the body.
+    Pointer(Pointer),
+    /// An SNS envelope, unproven.
+    Sns(Box<Notification>),
+    /// A CloudEvent, and what is inside.
+    Event(Value),
+    /// Objects of S3 that were created.
+    Objects(Objects),
     /// Nothing to do, and why.
     Ignored(&'static str),
     /// No envelope: a task or an import.
     Plain(Map<String, Value>),
 }
 
-/// Looks at the outermost layer and opens it if it is an envelope.
+/// Looks at the outermost layer and opens it if it is an envelope that opens without more.
 pub(super) fn open(value: Value) -> Result<Layer, Problem> {
-    let object = match value {
+    let mut object = match value {
         Value::Object(object) => object,
-        Value::Array(items) if is_pointer(&items) => {
-            return Err(later("SQS extended-client pointers are"));
-        }
+        Value::Array(items) if pointer::is_pointer(&items) => return pointer::read(items).map(Layer::Pointer),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => {
             return Err("the message must be a JSON object".to_owned());
         }
     };
-    if is_sns(&object) {
-        return Err(later("SNS envelopes are"));
+    if sns::is_envelope(&object) {
+        return sns::read(object).map(Layer::Sns);
     }
     if object.contains_key("specversion") {
-        return open_cloudevent(Fields::of(object)).map(Layer::Envelope);
+        return open_cloudevent(Fields::of(object)).map(Layer::Event);
     }
     if object.get("Event").and_then(Value::as_str) == Some("s3:TestEvent") {
         return Ok(Layer::Ignored("an S3 test event"));
     }
-    if object.get("Records").is_some_and(Value::is_array) {
-        return Err(later("S3 event notifications are"));
+    if let Some(Value::Array(records)) = object.get_mut("Records") {
+        return new_object::read_records(std::mem::take(records)).map(objects);
+    }
+    if new_object::is_bridged(&object) {
+        return new_object::read_bridged(object).map(|found| objects(found.map(Ok).into_iter().collect()));
     }
     Ok(Layer::Plain(object))
 }
 
-fn later(what: &str) -> Problem {
-    format!("{what} not supported by this version")
-}
-
-/// The extended clients send a list of a class name and an object that names bucket and key.
-fn is_pointer(items: &[Value]) -> bool {
-    let class = items.first().and_then(Value::as_str);
-    items.len() == 2 && class.is_some_and(|class| class.ends_with("PayloadS3Pointer"))
-}
-
-fn is_sns(object: &Map<String, Value>) -> bool {
-    let kind = object.get("Type").and_then(Value::as_str);
-    let known = matches!(kind, Some("Notification" | "SubscriptionConfirmation" | "UnsubscribeConfirmation"));
-    known && object.contains_key("TopicArn")
+fn objects(objects: Objects) -> Layer {
+    match objects.is_empty() {
+        true => Layer::Ignored("an S3 event that tells of no new object"),
+        false => Layer::Objects(objects),
+    }
 }
 
 /// Takes the data out of a CloudEvent 1.0.
@@ -151,21 +152,5 @@ mod tests {
         for body in [test.clone(), event(test)] {
             assert_eq!(read(&body), Ok(Decoded::Ignored("an S3 test event")));
         }
-    }
-
-    #[test]
-    fn forms_of_a_later_version_are_named() {
-        check_refused(
-            &json!({"Records": [{"eventName": "ObjectCreated:Put", "s3": {}}]}),
-            "S3 event notifications are not supported by this version",
-        );
-        check_refused(
-            &json!({"Type": "Notification", "TopicArn": "arn:aws:sns:x", "Message": "{}"}),
-            "SNS envelopes are not supported by this version",
-        );
-        check_refused(
-            &json!(["software.amazon.payloadoffloading.PayloadS3Pointer", {"s3Key": "k"}]),
-            "SQS extended-client pointers are not supported by this version",
-        );
     }
 }

@@ -1,29 +1,42 @@
-//! Reads one message of the task queue: whatever envelope it came in, it ends as a task, as nothing to do, or as undecodable.
+//! Reads one message of the task queue: whatever envelopes it came in, it ends as a task, as objects that were created, as
+//! nothing to do, or as undecodable.
 //!
 //! The form is found by content alone. What is wrong is said once, with the field's name, in words that quote neither URLs nor
 //! content, so that they may stand beside the dead letter. What is wrong with a single URL is no matter of this module: the
 //! attachment fails later, by itself. `submit` checks what it sends by the same reading.
 //!
-//! Read [`task`] next for the fields of a task.
+//! Reading is pure. Where an envelope has to be proven, or the body lies elsewhere, [`Reading`] says so and goes on with what
+//! it is given: see [`crate::ports::envelopes`] for who proves and fetches. Read [`task`] next for the fields of a task.
 
 use std::collections::BTreeMap;
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
+use super::id::TeamId;
 use super::task::Task;
-use envelope::Layer;
 
 mod attachments;
 mod envelope;
 mod fields;
+mod new_object;
+mod pointer;
+mod reading;
+mod sns;
 mod task;
 mod whose;
 
 pub use whose::whose;
 
+pub use new_object::{NewObject, RECORDS_MAX};
+pub use pointer::Pointer;
+pub use reading::{Reading, Step};
+pub use sns::{Notification, SignatureVersion};
+
 /// The largest message that is taken, body and attributes together: 1 MiB, as SQS has it.
 pub const MESSAGE_BYTES_MAX: usize = 1024 * 1024;
-/// How many envelopes may be inside one another.
+/// The largest body that a pointer may name: 16 MiB.
+pub const POINTED_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// How many envelopes may be inside one another, of whatever kinds.
 const ENVELOPES_MAX: usize = 4;
 /// Longer names of undecodable messages are left out of what is said of them.
 const SHOWN_NAME_BYTES_MAX: usize = 128;
@@ -33,8 +46,29 @@ const SHOWN_NAME_BYTES_MAX: usize = 128;
 pub enum Decoded {
     /// Work.
     Task(Box<Task>),
+    /// Objects that were created, each a task of its own once its team is known; never empty. What is wrong with one is said
+    /// in its place and keeps none of the others from being worked on.
+    Objects(Vec<Result<NewObject, String>>),
     /// Nothing to do, and why: the message is settled.
     Ignored(&'static str),
+}
+
+/// Which envelopes of others are taken.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Trusted {
+    /// SNS topics.
+    pub topics: Vec<Topic>,
+    /// Buckets whose pointers are followed.
+    pub pointer_buckets: Vec<String>,
+}
+
+/// An SNS topic whose envelopes are taken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Topic {
+    /// Its ARN.
+    pub arn: String,
+    /// Whose it is, where it is a customer's: then what comes by it is work of this team and no other.
+    pub team: Option<TeamId>,
 }
 
 /// Why a message cannot be read. Permanent: the same bytes give the same answer.
@@ -52,51 +86,16 @@ pub struct Undecodable {
 /// What is wrong, before it is known whose message it is.
 type Problem = String;
 
-/// Reads a message's body with the text attributes that came beside it.
+/// Reads a message's body with the text attributes that came beside it, where nobody's envelopes are taken.
 ///
 /// # Errors
 /// [`Undecodable`] says which rule of the interface the message breaks.
 pub fn decode(body: &[u8], attributes: &BTreeMap<String, String>) -> Result<Decoded, Undecodable> {
-    let mut innermost = Map::new();
-    unwrap_and_read(body, attributes, &mut innermost).map_err(|detail| Undecodable {
-        detail,
-        team: shown(innermost.get("team")).or_else(|| attributes.get("team").and_then(|team| shown_text(team))),
-        task_id: shown(innermost.get("task_id")).or_else(|| shown(innermost.get("unique_id"))),
-    })
-}
-
-/// Opens envelopes until there is none and reads what was inside; `innermost` then holds the names, for whoever has to report
-/// a problem.
-fn unwrap_and_read(
-    body: &[u8], attributes: &BTreeMap<String, String>, innermost: &mut Map<String, Value>,
-) -> Result<Decoded, Problem> {
-    if size(body, attributes) > MESSAGE_BYTES_MAX {
-        return Err("the message is larger than 1 MiB with its attributes".to_owned());
+    let mut reading = Reading::new(attributes.clone(), std::sync::Arc::default());
+    match reading.read(body)? {
+        Step::Decoded(decoded) => Ok(decoded),
+        Step::Elsewhere(_) | Step::Unproven(_) => unreachable!("such envelopes are taken only from whom one trusts"),
     }
-    let mut layer = envelope::open(parse(body, "the body")?)?;
-    for _ in 0..=ENVELOPES_MAX {
-        match layer {
-            Layer::Envelope(inner) => layer = envelope::open(inner)?,
-            Layer::Ignored(why) => return Ok(Decoded::Ignored(why)),
-            Layer::Plain(object) => return read_plain(object, attributes, innermost),
-        }
-    }
-    Err(format!("the message has more than {ENVELOPES_MAX} envelopes inside one another"))
-}
-
-fn read_plain(
-    object: Map<String, Value>, attributes: &BTreeMap<String, String>, innermost: &mut Map<String, Value>,
-) -> Result<Decoded, Problem> {
-    for name in ["team", "task_id", "unique_id"] {
-        if let Some(value) = object.get(name) {
-            innermost.insert(name.to_owned(), value.clone());
-        }
-    }
-    if object.get("type").and_then(Value::as_str) == Some("import") {
-        return Err("imports are not supported yet".to_owned());
-    }
-    let task = task::read(object, attributes.get("team").map(String::as_str))?;
-    Ok(Decoded::Task(Box::new(task)))
 }
 
 fn size(body: &[u8], attributes: &BTreeMap<String, String>) -> usize {
@@ -225,6 +224,7 @@ mod tests {
             let attributes = BTreeMap::from([("team".to_owned(), team)]);
             match decode(value.to_string().as_bytes(), &attributes) {
                 Ok(Decoded::Task(task)) => check_task(&task),
+                Ok(Decoded::Objects(objects)) => prop_assert!(!objects.is_empty()),
                 Ok(Decoded::Ignored(_)) => {}
                 Err(error) => prop_assert!(!error.detail.is_empty()),
             }

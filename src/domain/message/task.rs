@@ -101,6 +101,7 @@ mod tests {
         let attributes: BTreeMap<_, _> = team.map(|team| ("team".to_owned(), team.to_owned())).into_iter().collect();
         match decode(body.to_string().as_bytes(), &attributes) {
             Ok(Decoded::Task(task)) => Ok(*task),
+            Ok(Decoded::Objects(objects)) => panic!("objects: {objects:?}"),
             Ok(Decoded::Ignored(why)) => panic!("ignored: {why}"),
             Err(error) => Err(error.detail),
         }

@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use tokio::time::advance;
 
 use super::*;
+use crate::domain::webhook::body::Link;
 use crate::ports::store::{Head, ObjectStream, Upload};
 
 /// A store of documents that counts how often it is asked. Objects and uploads have no part in claims: it refuses them.
@@ -97,6 +98,10 @@ impl Store for Papers {
 
     fn uri(&self, key: &Key) -> String {
         format!("memory:{key}")
+    }
+
+    async fn link(&self, _: &Key, _: Duration) -> Result<Option<Link>, StoreError> {
+        no_object()
     }
 
     async fn probe(&self) -> Result<(), StoreError> {

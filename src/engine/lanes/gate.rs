@@ -8,6 +8,8 @@ use tokio::time::Instant;
 /// never have to wait for us.
 const BURST: f64 = 0.05;
 const AHEAD: f64 = 2.0;
+/// Slower ones count as so many a second: one in eleven days.
+const RATE_LEAST: f64 = 1e-6;
 
 /// Lets so many a second through.
 #[derive(Debug, Clone, Copy, Default)]
@@ -17,14 +19,14 @@ pub(super) struct Gate {
 
 impl Gate {
     /// When the next one may go through; `None`: now.
-    pub(super) fn opens_at(&self, per_second: u32, now: Instant) -> Option<Instant> {
-        let early = Duration::from_secs_f64(BURST + AHEAD / f64::from(per_second.max(1)));
+    pub(super) fn opens_at(&self, per_second: f64, now: Instant) -> Option<Instant> {
+        let early = Duration::from_secs_f64(BURST + AHEAD / per_second.max(RATE_LEAST));
         self.due.and_then(|due| due.checked_sub(early)).filter(|opens| *opens > now)
     }
 
     /// One goes through.
-    pub(super) fn pass(&mut self, per_second: u32, now: Instant) {
-        let each = Duration::from_secs_f64(1.0 / f64::from(per_second.max(1)));
+    pub(super) fn pass(&mut self, per_second: f64, now: Instant) {
+        let each = Duration::from_secs_f64(1.0 / per_second.max(RATE_LEAST));
         self.due = Some(self.due.map_or(now, |due| due.max(now)) + each);
     }
 }
@@ -36,13 +38,14 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn it_keeps_its_rate_after_its_first_burst() {
         for (rate, most) in [(1u32, 13), (10, 103), (1000, 10_053)] {
+            let per_second = f64::from(rate);
             let (mut gate, start, mut passed) = (Gate::default(), Instant::now(), 0);
             let mut now = start;
             while now < start + Duration::from_secs(10) {
-                match gate.opens_at(rate, now) {
+                match gate.opens_at(per_second, now) {
                     Some(opens) => now = opens,
                     None => {
-                        gate.pass(rate, now);
+                        gate.pass(per_second, now);
                         passed += 1;
                     }
                 }

@@ -52,7 +52,7 @@ async fn who_stops_waiting_takes_nothing_even_when_just_called() {
 
 #[tokio::test(start_paused = true)]
 async fn a_lane_goes_on_by_itself_when_its_rate_or_its_host_allows() {
-    let lanes = lanes(16, Limit { requests_per_second: 2, ..Limit::default() });
+    let lanes = lanes(16, Limit { requests_per_second: 2.0, ..Limit::default() });
     let began = Instant::now();
     for _ in 0..12 {
         drop(lanes.enter(&team("a"), &host("h")).await);

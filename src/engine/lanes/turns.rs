@@ -37,18 +37,18 @@ const CLOSED_MAX: Duration = Duration::from_secs(15 * 60);
 const KEPT_MAX: usize = 4096;
 
 /// What a team may do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct TeamTerms {
     pub(super) weight: u32,
     pub(super) in_flight: usize,
-    pub(super) per_second: u32,
+    pub(super) per_second: f64,
 }
 
 /// What may be done at a place.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct PlaceTerms {
     pub(super) in_flight: usize,
-    pub(super) per_second: u32,
+    pub(super) per_second: f64,
 }
 
 /// One that may begin.

@@ -3,8 +3,8 @@ use proptest::prelude::*;
 use super::*;
 use crate::domain::fault::Code;
 
-const TEAM: TeamTerms = TeamTerms { weight: 1, in_flight: 1000, per_second: 1_000_000 };
-const PLACE: PlaceTerms = PlaceTerms { in_flight: 1000, per_second: 1_000_000 };
+const TEAM: TeamTerms = TeamTerms { weight: 1, in_flight: 1000, per_second: 1_000_000.0 };
+const PLACE: PlaceTerms = PlaceTerms { in_flight: 1000, per_second: 1_000_000.0 };
 
 fn team(name: &str) -> TeamId {
     TeamId::new(name).expect("a good id")
@@ -135,7 +135,7 @@ async fn a_lane_that_may_not_run_holds_up_no_other() {
     let mut ground = Ground::new(64);
     let narrow = PlaceTerms { in_flight: 2, ..PLACE };
     ground.waits_on("a", TEAM, "narrow", narrow, 100);
-    let slow = PlaceTerms { per_second: 1, ..PLACE };
+    let slow = PlaceTerms { per_second: 1.0, ..PLACE };
     ground.waits_on("a", TEAM, "slow", slow, 100);
     ground.waits("a", "quick", 100);
     ground.waits_on("b", TEAM, "narrow", narrow, 1);

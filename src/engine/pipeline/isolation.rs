@@ -9,7 +9,8 @@ use std::time::Duration;
 use tokio::time::timeout;
 use tracing::{info, warn};
 
-use super::{Effort, Pipeline, Verdict, dead, hand_back, put_off};
+use super::settling::{Verdict, dead, hand_back, put_off};
+use super::{Effort, Pipeline};
 use crate::domain::settlement::{Reason, Settlement};
 use crate::engine::lease::Held;
 use crate::engine::tally::Tally;

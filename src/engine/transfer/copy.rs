@@ -13,7 +13,7 @@ use crate::domain::facts::{Facts, SourceFacts};
 use crate::domain::fault::{AttachmentFault, Code};
 use crate::domain::media_type;
 use crate::domain::object_key::{Key, ObjectId};
-use crate::domain::source::Source;
+use crate::domain::source::{Place, Source};
 use crate::engine::crash;
 use crate::engine::lanes::InFlight;
 use crate::engine::memory::Grant;
@@ -47,22 +47,30 @@ impl Transfer {
             return Err(AttachmentFault::new(Code::TooLarge, message));
         }
         let place = job.source.place();
-        let taking = self.parts.take(&job.team.id, &place, first_part(&fetched));
-        tokio::pin!(taking);
-        // While the store is away nothing moves, and asking again would only fetch twice: then the answer is kept.
-        loop {
-            if let Ok(grant) = timeout(UNREAD_MAX, &mut taking).await {
-                return Ok((fetched, grant));
-            }
-            if !self.store_gate.is_down() {
-                break;
-            }
+        if let Some(grant) = self.memory_in_time(job, &place, first_part(&fetched)).await {
+            return Ok((fetched, grant));
         }
         drop(fetched);
         let mut grant = self.parts.take(&job.team.id, &place, PART_BYTES).await;
         let fetched = self.fetcher.open(job.request(Want::Body)).await?;
         grant.shrink_to(first_part(&fetched));
         Ok((fetched, grant))
+    }
+
+    /// Memory for an answer that waits unread, unless that takes too long. While the store is away nothing moves, and asking
+    /// again would only fetch twice: then the answer is kept.
+    async fn memory_in_time(&self, job: &Job, place: &Place, bytes: usize) -> Option<Grant> {
+        // The place in the line is given up by the end of this function: held on to, it would be served and never used.
+        let taking = self.parts.take(&job.team.id, place, bytes);
+        tokio::pin!(taking);
+        loop {
+            if let Ok(grant) = timeout(UNREAD_MAX, &mut taking).await {
+                return Some(grant);
+            }
+            if !self.store_gate.is_down() {
+                return None;
+            }
+        }
     }
 
     /// Copies `fetched` to the object `id`, in the memory of `grant`.

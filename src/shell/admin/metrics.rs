@@ -9,8 +9,8 @@ use super::Running;
 use crate::domain::fault::Code;
 use crate::ports::queue::Depth;
 
-/// Writes all metrics of a worker; `depth` is the queue's, if it could be counted.
-pub(super) fn text(running: &Running, depth: Option<Depth>) -> String {
+/// Writes all metrics of a worker; `tasks` and `webhooks` are the queues' depths, as far as they could be counted.
+pub(super) fn text(running: &Running, tasks: Option<Depth>, webhooks: Option<Depth>) -> String {
     let tally = &running.tally;
     let mut page = Page::default();
     page.family("tasks_total", "counter", "Tasks that ended.");
@@ -33,9 +33,18 @@ pub(super) fn text(running: &Running, depth: Option<Depth>) -> String {
     page.family("in_flight", "gauge", "What is worked on now.");
     page.sample("in_flight", "{kind=\"message\"}", tally.in_hand.load(Relaxed));
     page.sample("in_flight", "{kind=\"attachment\"}", tally.in_flight.load(Relaxed));
+    page.sample("in_flight", "{kind=\"webhook\"}", tally.webhooks.in_hand.load(Relaxed));
     page.family("buffered_bytes", "gauge", "Bytes of parts in memory.");
-    page.sample("buffered_bytes", "", running.pools.parts.held());
-    if let Some(depth) = depth {
+    page.sample("buffered_bytes", "", running.pools.as_ref().map_or(0, |pools| pools.parts.held()));
+    page.family("webhooks_total", "counter", "Tries of webhooks that were sent, and deliveries that were given up.");
+    page.sample("webhooks_total", "{result=\"delivered\"}", tally.webhooks.delivered.load(Relaxed));
+    page.sample("webhooks_total", "{result=\"failed\"}", tally.webhooks.failed.load(Relaxed));
+    page.sample("webhooks_total", "{result=\"exhausted\"}", tally.webhooks.exhausted.load(Relaxed));
+    if let Some(depth) = webhooks {
+        page.family("webhook_backlog", "gauge", "Webhooks that are still to be delivered.");
+        page.sample("webhook_backlog", "", depth.total());
+    }
+    if let Some(depth) = tasks {
         page.family("queue_depth", "gauge", "Messages of the task queue: visible, leased and delayed.");
         page.sample("queue_depth", "", depth.total());
     }

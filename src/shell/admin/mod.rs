@@ -38,10 +38,12 @@ pub struct Running {
     pub tally: Arc<Tally>,
     /// What may be away.
     pub gates: Gates,
-    /// Its memory.
-    pub pools: Pools,
-    /// Where its tasks come from.
-    pub queue: Arc<dyn Queue>,
+    /// Its memory; none without the role `ingest`.
+    pub pools: Option<Pools>,
+    /// Where its tasks come from, if it takes any.
+    pub queue: Option<Arc<dyn Queue>>,
+    /// Where webhooks wait, if it sends any.
+    pub webhooks: Option<Arc<dyn Queue>>,
     /// Whether it is ending.
     pub stop: Stop,
 }
@@ -124,14 +126,24 @@ async fn ready(State(health): State<Health>) -> Response {
 
 async fn metrics(State(health): State<Health>) -> Response {
     let text = match health.0.running.get() {
-        Some(running) => metrics::text(running, depth(running).await),
+        Some(running) => {
+            let (tasks, webhooks) = tokio::join!(depth(running.queue.as_ref()), depth(running.webhooks.as_ref()));
+            metrics::text(running, tasks, webhooks)
+        }
         None => String::new(),
     };
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
 }
 
-async fn depth(running: &Running) -> Option<Depth> {
-    timeout(COUNT_WITHIN, running.queue.depth()).await.ok()?.ok()
+async fn depth(queue: Option<&Arc<dyn Queue>>) -> Option<Depth> {
+    timeout(COUNT_WITHIN, queue?.depth()).await.ok()?.ok()
+}
+
+fn shown(depth: Option<Depth>) -> Value {
+    depth.map_or(
+        Value::Null,
+        |depth| json!({"visible": depth.visible, "leased": depth.leased, "delayed": depth.delayed}),
+    )
 }
 
 async fn status(State(health): State<Health>) -> Json<Value> {
@@ -143,12 +155,10 @@ async fn status(State(health): State<Health>) -> Json<Value> {
         "not_ready_because": hindrances,
     });
     if let Some(running) = health.0.running.get() {
-        let depth = depth(running).await;
-        status["queue"] = depth.map_or(
-            Value::Null,
-            |depth| json!({"visible": depth.visible, "leased": depth.leased, "delayed": depth.delayed}),
-        );
-        status["buffered_bytes"] = json!(running.pools.parts.held());
+        let (tasks, webhooks) = tokio::join!(depth(running.queue.as_ref()), depth(running.webhooks.as_ref()));
+        status["queue"] = shown(tasks);
+        status["webhooks"] = shown(webhooks);
+        status["buffered_bytes"] = json!(running.pools.as_ref().map_or(0, |pools| pools.parts.held()));
         status["counts"] = Value::Object(counts(&running.tally));
     }
     Json(status)
@@ -174,6 +184,10 @@ pub fn counts(tally: &Tally) -> Map<String, Value> {
         ("retries", number(&tally.retries)),
         ("in_hand", number(&tally.in_hand)),
         ("in_flight", number(&tally.in_flight)),
+        ("webhooks_delivered", number(&tally.webhooks.delivered)),
+        ("webhooks_failed", number(&tally.webhooks.failed)),
+        ("webhooks_exhausted", number(&tally.webhooks.exhausted)),
+        ("webhooks_in_hand", number(&tally.webhooks.in_hand)),
     ];
     named.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }

@@ -1,8 +1,13 @@
 //! The command line: every command with its options, as a person types them.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
+use clap::builder::PossibleValuesParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::domain::settlement::Reason;
+use crate::shell::config::{Text, TimeSpan};
 
 /// Copies what tasks point at into internal storage, with each team's own rights.
 #[derive(Debug, Parser)]
@@ -35,6 +40,9 @@ pub enum Command {
     /// Works the dead-letter queue
     #[command(subcommand)]
     Dead(DeadCommand),
+    /// Shows customers' endpoints, and enables one that was disabled
+    #[command(subcommand)]
+    Webhooks(WebhooksCommand),
     /// Shows and moves claims
     #[command(subcommand)]
     Team(TeamCommand),
@@ -162,6 +170,9 @@ pub enum DeadCommand {
         /// At most so many
         #[arg(long, default_value_t = 100)]
         limit: usize,
+        /// Which
+        #[command(flatten)]
+        only: DeadFilter,
     },
     /// Shows one whole
     Show {
@@ -171,20 +182,64 @@ pub enum DeadCommand {
     /// Puts them back on the task queue with their original body and attributes
     Replay {
         /// These, by id
-        #[arg(required_unless_present = "all", conflicts_with = "all")]
+        #[arg(required_unless_present_any = ["all", "reason", "team", "older_than", "newer_than"], conflicts_with = "all")]
         ids: Vec<String>,
         /// All
         #[arg(long)]
         all: bool,
+        /// Which
+        #[command(flatten)]
+        only: DeadFilter,
     },
     /// Deletes all of them, or those named, for good
     Purge {
         /// Only these, by id
         ids: Vec<String>,
+        /// Which
+        #[command(flatten)]
+        only: DeadFilter,
         /// Do not ask
         #[arg(long)]
         yes: bool,
     },
+}
+
+/// What to do with webhooks.
+#[derive(Debug, Subcommand)]
+pub enum WebhooksCommand {
+    /// Shows endpoints with backlog, last answer and state
+    List {
+        /// Only this team's
+        team: Option<String>,
+    },
+    /// Enables an endpoint that answered 410
+    Enable {
+        /// The team
+        team: String,
+        /// The endpoint's URL, as `webhooks list` shows it
+        url: String,
+    },
+}
+
+/// Which dead letters are meant; what is not given does not matter.
+#[derive(Debug, Clone, Default, Args)]
+pub struct DeadFilter {
+    /// Only those with this reason
+    #[arg(long, value_parser = PossibleValuesParser::new(Reason::ALL.iter().map(|reason| reason.as_str())))]
+    pub reason: Option<String>,
+    /// Only those of this team
+    #[arg(long)]
+    pub team: Option<String>,
+    /// Only those that have been there for at least this long, such as 2h
+    #[arg(long, value_name = "AGE", value_parser = age)]
+    pub older_than: Option<Duration>,
+    /// Only those that have not been there for this long, such as 30m
+    #[arg(long, value_name = "AGE", value_parser = age)]
+    pub newer_than: Option<Duration>,
+}
+
+fn age(text: &str) -> Result<Duration, String> {
+    TimeSpan::from_text(text).map(TimeSpan::get)
 }
 
 /// What to do with teams.

@@ -3,12 +3,15 @@
 use std::io::{IsTerminal, Write, stderr, stdin};
 use std::time::Duration;
 
+use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 use tokio::time::timeout;
 
-use super::args::DeadCommand;
+use super::args::{DeadCommand, DeadFilter};
 use super::{Context, output};
 use crate::domain::message::{Decoded, decode};
+use crate::domain::webhook::pending::Pending;
+use crate::ports::clock::Clock;
 use crate::ports::queue::{Chosen, DeadLetters, DeadMessage, QueueError};
 use crate::shell::exit::{Exit, Failure, Outcome};
 use crate::shell::wiring;
@@ -22,10 +25,10 @@ pub(super) async fn run(command: DeadCommand, context: &Context) -> Outcome {
     let dead = wiring::dead_letters(&loaded.config).await?;
     let dead = dead.as_ref();
     match command {
-        DeadCommand::List { limit } => list(dead, limit, context).await,
+        DeadCommand::List { limit, only } => list(dead, limit, &only, context).await,
         DeadCommand::Show { id } => show(dead, &id, context).await,
-        DeadCommand::Replay { ids, all } => replay(dead, ids, all, context).await,
-        DeadCommand::Purge { ids, yes } => purge(dead, ids, yes, context).await,
+        DeadCommand::Replay { ids, all, only } => replay(dead, ids, all, &only, context).await,
+        DeadCommand::Purge { ids, only, yes } => purge(dead, ids, &only, yes, context).await,
     }
 }
 
@@ -37,8 +40,45 @@ async fn answered<T>(asked: impl Future<Output = Result<T, QueueError>>) -> Resu
     }
 }
 
-async fn list(dead: &dyn DeadLetters, limit: usize, context: &Context) -> Outcome {
-    let messages = answered(dead.list(limit)).await?;
+impl DeadFilter {
+    fn is_empty(&self) -> bool {
+        let Self { reason, team, older_than, newer_than } = self;
+        reason.is_none() && team.is_none() && older_than.is_none() && newer_than.is_none()
+    }
+
+    /// Whether `message` is meant. One whose age or team is not known is not, where that matters.
+    fn takes(&self, message: &DeadMessage, now: Timestamp) -> bool {
+        let age = message.failed_at.map(|at| Duration::try_from(now.duration_since(at)).unwrap_or_default());
+        self.reason.as_ref().is_none_or(|reason| *reason == message.reason)
+            && self.team.as_ref().is_none_or(|team| whose(message).0.as_ref() == Some(team))
+            && self.older_than.is_none_or(|span| age.is_some_and(|age| age >= span))
+            && self.newer_than.is_none_or(|span| age.is_some_and(|age| age < span))
+    }
+}
+
+/// The oldest `limit` dead letters that are meant.
+async fn found(dead: &dyn DeadLetters, limit: usize, only: &DeadFilter) -> Result<Vec<DeadMessage>, Failure> {
+    if only.is_empty() {
+        return answered(dead.list(limit)).await;
+    }
+    let mut messages = answered(dead.list(usize::MAX)).await?;
+    let now = Clock::System.now();
+    messages.retain(|message| only.takes(message, now));
+    messages.truncate(limit);
+    Ok(messages)
+}
+
+/// What a command is to work on: the ids that were given, those that the filter finds (among the ids, where both are), or all.
+async fn chosen(dead: &dyn DeadLetters, ids: Vec<String>, only: &DeadFilter) -> Result<Chosen, Failure> {
+    if only.is_empty() {
+        return Ok(if ids.is_empty() { Chosen::All } else { Chosen::Ids(ids) });
+    }
+    let found = found(dead, usize::MAX, only).await?.into_iter().map(|message| message.id);
+    Ok(Chosen::Ids(found.filter(|id| ids.is_empty() || ids.contains(id)).collect()))
+}
+
+async fn list(dead: &dyn DeadLetters, limit: usize, only: &DeadFilter, context: &Context) -> Outcome {
+    let messages = found(dead, limit, only).await?;
     if context.json {
         messages.iter().try_for_each(|message| output::json(&whole(message)))?;
         return Ok(Exit::Done);
@@ -68,9 +108,12 @@ fn row(message: &DeadMessage) -> [String; 7] {
 
 /// The team and the task that a message names, as far as it can be read.
 fn whose(message: &DeadMessage) -> (Option<String>, Option<String>) {
+    if let Ok(pending) = Pending::decode(&message.body) {
+        return (Some(pending.team.to_string()), Some(pending.task_id.to_string()));
+    }
     match decode(&message.body, &message.attributes) {
         Ok(Decoded::Task(task)) => (Some(task.team.to_string()), Some(task.task_id.to_string())),
-        Ok(Decoded::Ignored(_)) => (None, None),
+        Ok(Decoded::Objects(_) | Decoded::Ignored(_)) => (None, None),
         Err(undecodable) => (undecodable.team, undecodable.task_id),
     }
 }
@@ -108,22 +151,30 @@ async fn show(dead: &dyn DeadLetters, id: &str, context: &Context) -> Outcome {
     Ok(Exit::Done)
 }
 
-async fn replay(dead: &dyn DeadLetters, ids: Vec<String>, all: bool, context: &Context) -> Outcome {
-    let wanted = (!all).then_some(ids.len());
-    let chosen = if all { Chosen::All } else { Chosen::Ids(ids) };
+async fn replay(dead: &dyn DeadLetters, ids: Vec<String>, all: bool, only: &DeadFilter, context: &Context) -> Outcome {
+    let chosen = if all && only.is_empty() { Chosen::All } else { chosen(dead, ids, only).await? };
+    let wanted = number_of(&chosen);
     let replayed = answered(dead.replay(&chosen)).await?;
     told("replayed", replayed, wanted, context)
 }
 
-async fn purge(dead: &dyn DeadLetters, ids: Vec<String>, yes: bool, context: &Context) -> Outcome {
-    let what = if ids.is_empty() { "all dead letters".to_owned() } else { format!("{} dead letters", ids.len()) };
+async fn purge(dead: &dyn DeadLetters, ids: Vec<String>, only: &DeadFilter, yes: bool, context: &Context) -> Outcome {
+    let chosen = chosen(dead, ids, only).await?;
+    let wanted = number_of(&chosen);
+    let what = wanted.map_or_else(|| "all dead letters".to_owned(), |number| format!("{number} dead letters"));
     if !yes && !is_agreed(&what)? {
         return Err(Failure::new(Exit::SomeFailed, "nothing was deleted"));
     }
-    let wanted = (!ids.is_empty()).then_some(ids.len());
-    let chosen = if ids.is_empty() { Chosen::All } else { Chosen::Ids(ids) };
     let purged = answered(dead.purge(&chosen)).await?;
     told("purged", purged, wanted, context)
+}
+
+/// How many were named; `None` for all.
+fn number_of(chosen: &Chosen) -> Option<usize> {
+    match chosen {
+        Chosen::All => None,
+        Chosen::Ids(ids) => Some(ids.len()),
+    }
 }
 
 /// Asks on the terminal.

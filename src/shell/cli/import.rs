@@ -38,15 +38,19 @@ pub(super) async fn run(args: ImportArgs, context: &Context) -> Outcome {
     let job = tokio::task::block_in_place(|| job(&args, format, team, source))?;
     let teams = known_teams(&loaded, job.naming.team.as_ref()).await?;
     let settings = wiring::settings(config);
-    let fetcher = wiring::fetcher(config, &settings, roots(&job.source)).await?;
+    check_profile(args.normalize.as_deref(), &settings.policy.profiles)?;
+    let budget = wiring::budget(config, &settings).await?;
+    let fetcher = wiring::fetcher(config, budget, roots(&job.source)).await?;
     let opened = wiring::store(config).await?;
     let queue = wiring::import_queue(config, &job.naming.import).await?;
     let ports = Ports {
         queue: Arc::clone(&queue.queue),
         publisher: None,
         store: Arc::clone(&opened.store),
+        envelopes: wiring::envelopes(config).await?,
         teams,
         fetcher,
+        webhooks: None,
         clock: Clock::System,
     };
     let ended = import::run(&job, ports, &queue, settings, &stop).await;
@@ -102,7 +106,8 @@ async fn find(args: &ImportArgs, config: &Config) -> Result<Found, Failure> {
         return Ok(found);
     }
     let settings = wiring::settings(config);
-    let fetcher: Arc<dyn Fetcher> = wiring::fetcher(config, &settings, FileRoots::PerTeam).await?;
+    let budget = wiring::budget(config, &settings).await?;
+    let fetcher: Arc<dyn Fetcher> = wiring::fetcher(config, budget, FileRoots::PerTeam).await?;
     let folder = config.state_dir.join("imports");
     Found::fetched(&args.manifest, &folder, fetcher.as_ref(), settings.retry).await
 }
@@ -180,6 +185,17 @@ fn no_teams_file(place: &Path, table: &str) -> Failure {
         "teams.source: there is no file {}: make it with one line, {table}, or name another",
         place.display()
     ))
+}
+
+/// A profile that is not there would fail every row.
+fn check_profile(profile: Option<&str>, known: &[String]) -> Result<(), Failure> {
+    match profile {
+        Some(name) if !known.iter().any(|profile| profile == name) => Err(Failure::bad_input(format!(
+            "--normalize: there is no profile {name:?}: write one of {}",
+            known.join(", ")
+        ))),
+        Some(_) | None => Ok(()),
+    }
 }
 
 /// What is beside a manifest of this machine may be read; beside one at a URL is nothing of this machine.

@@ -14,6 +14,7 @@ mod receipt;
 mod schema;
 mod submit;
 mod team;
+mod webhooks;
 mod worker;
 
 use std::path::PathBuf;
@@ -86,6 +87,7 @@ fn dispatch(command: Command, context: &Context) -> Outcome {
         Command::Receipt(args) => block_on(receipt::run(args, context)),
         Command::Events(args) => block_on(events::run(args, context)),
         Command::Dead(command) => block_on(dead::run(command, context)),
+        Command::Webhooks(command) => block_on(webhooks::run(command, context)),
         Command::Team(command) => block_on(team::run(command, context)),
     }
 }

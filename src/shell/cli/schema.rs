@@ -35,7 +35,7 @@ fn written(text: &str) -> Value {
 /// The completion: type and time around a receipt's own fields, less what only receipts have.
 fn completion() -> Value {
     let receipt = schemars::schema_for!(Receipt).to_value();
-    let own = ["event_id", "round", "task_digest", "began_by", "callback_url"];
+    let own = ["event_id", "round", "task_digest", "began_by"];
     let mut data: Map<String, Value> = receipt.as_object().cloned().unwrap_or_default();
     let shared = data.shift_remove("$defs").unwrap_or_default();
     data.shift_remove("$schema");
@@ -45,6 +45,10 @@ fn completion() -> Value {
         let uri = json!({"description": "The receipt's URI: stands for the field in a body above 20,000 bytes.", "type": "string"});
         fields.insert("attachments_uri".to_owned(), uri.clone());
         fields.insert("metadata_uri".to_owned(), uri);
+        let link = "Webhooks only, beside attachments_uri where the store can sign: opens the receipt. A credential.";
+        fields.insert("attachments_url".to_owned(), json!({"description": link, "type": "string"}));
+        let ends = json!({"description": "When attachments_url opens nothing any more.", "type": "string", "format": "date-time"});
+        fields.insert("attachments_url_expires_at".to_owned(), ends);
     }
     if let Some(Value::Array(required)) = data.get_mut("required") {
         required.retain(|name| name != "attachments" && !own.iter().any(|own| name == own));
@@ -111,6 +115,7 @@ mod tests {
         let schema = completion();
         let fields = schema["properties"]["data"]["properties"].as_object().unwrap();
         assert!(fields.contains_key("attachments") && fields.contains_key("attachments_uri"));
-        assert!(!fields.contains_key("event_id") && !fields.contains_key("callback_url"));
+        assert!(fields.contains_key("attachments_url") && fields.contains_key("attachments_url_expires_at"));
+        assert!(!fields.contains_key("event_id"));
     }
 }

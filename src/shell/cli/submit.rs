@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -14,7 +15,8 @@ use uuid::Uuid;
 
 use super::args::SubmitArgs;
 use super::{Context, output};
-use crate::domain::message::{Decoded, decode};
+use crate::domain::id::TeamId;
+use crate::domain::message::{Decoded, Reading, Step, Trusted};
 use crate::ports::queue::{Outgoing, QueueError};
 use crate::shell::exit::{Exit, Failure, Outcome};
 use crate::shell::wiring;
@@ -32,7 +34,8 @@ pub(super) async fn run(args: SubmitArgs, context: &Context) -> Outcome {
     let name = args.file.display().to_string();
     let content = tokio::task::spawn_blocking(move || read(&args.file)).await;
     let content = content.map_err(|error| Failure::bad_input(format!("{name}: cannot be read: {error}")))??;
-    let messages = messages(&name, &content, args.again)?;
+    let trusted = Arc::new(wiring::trusted(&loaded.config));
+    let messages = messages(&name, &content, args.again, &trusted)?;
     let queue = wiring::task_queue(&loaded.config, None).await?;
     let mut sent = 0;
     for batch in messages.chunks(BATCH) {
@@ -67,10 +70,10 @@ fn read(file: &Path) -> Result<Vec<u8>, Failure> {
 }
 
 /// The messages of a file, or all that is wrong with it.
-fn messages(name: &str, content: &[u8], again: bool) -> Result<Vec<Outgoing>, Failure> {
+fn messages(name: &str, content: &[u8], again: bool, trusted: &Arc<Trusted>) -> Result<Vec<Outgoing>, Failure> {
     let (mut good, mut bad) = (Vec::new(), Vec::new());
     for (line, body) in bodies(content) {
-        match message(body, again) {
+        match message(body, again, trusted) {
             Ok(message) => good.push(message),
             Err(problem) => bad.push(format!("{name}: line {line}: {problem}; nothing was sent")),
         }
@@ -107,18 +110,36 @@ fn bodies(content: &[u8]) -> Vec<(usize, &[u8])> {
     lines
 }
 
-fn message(body: &[u8], again: bool) -> Result<Outgoing, String> {
+fn message(body: &[u8], again: bool, trusted: &Arc<Trusted>) -> Result<Outgoing, String> {
     let body = if again { told_again(body)? } else { Bytes::copy_from_slice(body) };
-    let task = match decode(&body, &BTreeMap::new()) {
-        Ok(Decoded::Task(task)) => task,
-        Ok(Decoded::Ignored(what)) => return Err(format!("{what} is no work")),
-        Err(undecodable) => return Err(undecodable.detail),
-    };
-    let team = task.team.to_string();
-    let attributes = BTreeMap::from([("team".to_owned(), team.clone())]);
+    let team = team_of(&body, BTreeMap::new(), again, trusted)?;
+    let attributes: BTreeMap<_, _> = team.iter().map(|team| ("team".to_owned(), team.to_string())).collect();
     // With the attribute the message must still be within its bounds.
-    decode(&body, &attributes).map_err(|undecodable| undecodable.detail)?;
-    Ok(Outgoing { id: Uuid::now_v7().to_string(), body, attributes, group: Some(team) })
+    team_of(&body, attributes.clone(), again, trusted)?;
+    Ok(Outgoing { id: Uuid::now_v7().to_string(), body, attributes, group: team.map(String::from) })
+}
+
+/// Checks a message's shape, through its envelopes as far as they can be opened here, and returns its team where it names one.
+///
+/// Only the worker proves an SNS envelope's signature and looks where a pointer points; that topic and bucket are ones it takes
+/// is checked here. Whose an S3 event's objects are is known to the worker's store and directory.
+fn team_of(
+    body: &Bytes, attributes: BTreeMap<String, String>, again: bool, trusted: &Arc<Trusted>,
+) -> Result<Option<TeamId>, String> {
+    let not_again = || Err("--again is for tasks, and cannot be said in an envelope".to_owned());
+    let (mut reading, mut body) = (Reading::new(attributes, Arc::clone(trusted)), body.clone());
+    loop {
+        match reading.read(&body).map_err(|undecodable| undecodable.detail)? {
+            Step::Decoded(Decoded::Task(task)) => return Ok(Some(task.team)),
+            Step::Decoded(Decoded::Ignored(what)) => return Err(format!("{what} is no work")),
+            _ if again => return not_again(),
+            Step::Decoded(Decoded::Objects(objects)) => {
+                return objects.into_iter().try_for_each(|object| object.map(drop)).map(|()| None);
+            }
+            Step::Elsewhere(_) => return Ok(None),
+            Step::Unproven(notification) => body = Bytes::from(notification.message),
+        }
+    }
 }
 
 /// The body that starts a new round; of a CloudEvent that is said in its data.
@@ -137,11 +158,19 @@ fn told_again(body: &[u8]) -> Result<Bytes, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::message::Topic;
 
     const TASK: &str = r#"{"task_id":"a","team":"acme","attachments":["https://h/a"]}"#;
 
+    const TOPIC: &str = "arn:aws:sns:us-east-1:111122223333:t";
+
+    fn trusted() -> Arc<Trusted> {
+        let topics = vec![Topic { arn: TOPIC.to_owned(), team: None }];
+        Arc::new(Trusted { topics, pointer_buckets: vec!["bodies".to_owned()] })
+    }
+
     fn check(content: &str, expected: Result<usize, &[&str]>) {
-        match (messages("f", content.as_bytes(), false), expected) {
+        match (messages("f", content.as_bytes(), false, &trusted()), expected) {
             (Ok(messages), Ok(number)) => assert_eq!(messages.len(), number, "{content}"),
             (Err(failure), Err(lines)) => assert_eq!(failure.lines, lines, "{content}"),
             (found, wanted) => panic!("{content}: {found:?}, expected {wanted:?}"),
@@ -176,10 +205,45 @@ mod tests {
 
     #[test]
     fn messages_carry_team_group_and_an_id_of_their_own() {
-        let sent = messages("f", format!("{TASK}\n{TASK}").as_bytes(), false).unwrap();
+        let sent = messages("f", format!("{TASK}\n{TASK}").as_bytes(), false, &trusted()).unwrap();
         assert_ne!(sent[0].id, sent[1].id);
         assert_eq!(sent[0].group.as_deref(), Some("acme"));
         assert_eq!(sent[0].attributes["team"], "acme");
         assert_eq!(sent[0].body, TASK.as_bytes());
+    }
+
+    #[test]
+    fn envelopes_are_sent_as_far_as_they_can_be_checked_here() {
+        let sns = |topic: &str, message: &str| {
+            json!({"Type": "Notification", "TopicArn": topic, "Message": message, "MessageId": "m", "Timestamp": "t",
+                "SignatureVersion": "1", "Signature": "", "SigningCertURL": "https://sns.us-east-1.amazonaws.com/a.pem"})
+            .to_string()
+        };
+        let pointer = |bucket: &str| {
+            json!(["software.amazon.payloadoffloading.PayloadS3Pointer", {"s3BucketName": bucket, "s3Key": "k"}])
+                .to_string()
+        };
+        let event = |key: &str| {
+            json!({"Records": [{"eventVersion": "2.1", "eventName": "ObjectCreated:Put",
+                "s3": {"bucket": {"name": "b"}, "object": {"key": key, "eTag": "e"}}}]})
+            .to_string()
+        };
+        for (body, team, says) in [
+            (sns(TOPIC, TASK), Some("acme"), ""),
+            (sns("arn:aws:sns:us-east-1:1:other", TASK), None, "not in queue.sns_topics"),
+            (sns(TOPIC, "{}"), None, "task_id is missing"),
+            (pointer("bodies"), None, ""),
+            (pointer("others"), None, "not in queue.pointer_buckets"),
+            (event("a+b"), None, ""),
+            (event("%"), None, "is not form-encoded"),
+        ] {
+            match message(body.as_bytes(), false, &trusted()) {
+                Ok(sent) => assert_eq!((sent.group.as_deref(), says), (team, ""), "{body}"),
+                Err(problem) => assert!(!says.is_empty() && problem.contains(says), "{body}: {problem}"),
+            }
+        }
+        for body in [sns(TOPIC, TASK), pointer("bodies"), event("a")] {
+            assert!(message(body.as_bytes(), true, &trusted()).is_err(), "--again: {body}");
+        }
     }
 }

@@ -8,6 +8,8 @@ use super::{Context, output};
 use crate::domain::id::TeamId;
 use crate::engine::claims::{Claim, ClaimKind, Claims};
 use crate::ports::clock::Clock;
+use crate::ports::teams::Lookup;
+use crate::shell::config::Loaded;
 use crate::shell::exit::{Exit, Failure, Outcome};
 use crate::shell::wiring;
 
@@ -22,7 +24,14 @@ pub(super) async fn run(command: TeamCommand, context: &Context) -> Outcome {
         TeamCommand::Claim { moved } => {
             let [kind, name, team] = <[String; 3]>::try_from(moved).expect("the command line takes exactly three");
             let kind = ClaimKind::parse(&kind).ok_or_else(|| no_kind(&kind))?;
+            if let Some(expected) = kind.problem_of(&name) {
+                return Err(Failure::bad_input(format!(
+                    "--move {kind}: {name:?} must be {expected}",
+                    kind = kind.as_str()
+                )));
+            }
             let team = named(team)?;
+            check_known(&team, &context.load_quietly()?).await?;
             let claim = open(context).await?.move_to(kind, &name, &team).await;
             show(&[claim.map_err(|error| store_failure(&error))?], context)
         }
@@ -33,6 +42,17 @@ fn named(team: String) -> Result<TeamId, Failure> {
     TeamId::new(team).map_err(|bad| Failure::bad_input(bad.to_string()))
 }
 
+/// A claim of a team that is not there would lock everybody out.
+async fn check_known(team: &TeamId, loaded: &Loaded) -> Result<(), Failure> {
+    match wiring::teams(loaded)?.team(team).await {
+        Ok(Lookup::Known(_)) => Ok(()),
+        Ok(Lookup::Unknown) => Err(Failure::bad_input(format!(
+            "--move: there is no team {team} in teams.source: add it there first, or correct the name"
+        ))),
+        Err(error) => Err(Failure::unreachable(format!("teams.source: {error}"))),
+    }
+}
+
 fn no_kind(kind: &str) -> Failure {
     let kinds: Vec<&str> = ClaimKind::ALL.iter().map(|kind| kind.as_str()).collect();
     Failure::bad_input(format!("--move: {kind:?} is no kind of claim: write one of {}", kinds.join(", ")))
@@ -40,7 +60,7 @@ fn no_kind(kind: &str) -> Failure {
 
 async fn open(context: &Context) -> Result<Claims, Failure> {
     let loaded = context.load_quietly()?;
-    let opened = wiring::store(&loaded.config).await?;
+    let opened = wiring::store_unproven(&loaded.config).await?;
     Ok(Claims::new(Arc::clone(&opened.store), Clock::System))
 }
 

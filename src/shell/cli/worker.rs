@@ -6,20 +6,28 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::args::{Role, WorkerArgs};
 use super::{Context, output};
 use crate::engine::intake::Until;
-use crate::engine::outage::wait_after;
+use crate::engine::outage::{Gates, wait_after};
+use crate::engine::settings::Settings;
 use crate::engine::stop::Stop;
 use crate::engine::tally::Tally;
+use crate::engine::webhooks::outbox::Outbox;
+use crate::engine::webhooks::worker::{WebhookPorts, WebhookWorker};
 use crate::engine::worker::{End, Ports, Worker};
 use crate::ports::clock::Clock;
+use crate::ports::envelopes::Envelopes;
+use crate::ports::fetcher::Fetcher;
 use crate::ports::publisher::Publisher;
 use crate::ports::queue::{Queue, QueueError};
+use crate::ports::teams::Teams;
+use crate::ports::webhook::Webhook;
 use crate::shell::admin::{self, Health, Running};
-use crate::shell::config::Loaded;
+use crate::shell::config::{Config, Loaded, QueueUrl};
 use crate::shell::exit::{Exit, Failure, Outcome};
 use crate::shell::wiring::{self, FileRoots, OpenStore, Trouble};
 use crate::shell::{signals, telemetry};
@@ -31,40 +39,28 @@ const CLEAR_UP_WITHIN: Duration = Duration::from_secs(5);
 pub(super) async fn run(args: WorkerArgs, context: &Context) -> Outcome {
     let loaded = context.load()?;
     telemetry::begin(&loaded.config.telemetry, &loaded.config.telemetry.log);
-    check_roles(&args.roles)?;
+    let roles = Roles::of(&args.roles, &loaded.config)?;
     let (stop, health) = (Stop::default(), Health::default());
     signals::listen(&stop)?;
     if let Some(address) = loaded.config.admin.listen {
         admin::serve(address, health.clone()).await?;
     }
-    let teams = wiring::teams(&loaded)?;
-    let settings = wiring::settings(&loaded.config);
-    let fetcher = wiring::fetcher(&loaded.config, &settings, FileRoots::PerTeam).await?;
-    let Some(opened) = open(&loaded, &stop, &health).await? else {
+    let parts = Parts {
+        teams: wiring::teams(&loaded)?,
+        settings: wiring::settings(&loaded.config),
+        webhook: wiring::webhook(&loaded.config)?,
+    };
+    let Some(opened) = open(&loaded, roles, &parts.settings, &stop, &health).await? else {
         info!("stopped before everything was there");
         return Ok(Exit::Done);
     };
-    let ports = Ports {
-        queue: Arc::clone(&opened.queue),
-        publisher: opened.publisher,
-        store: Arc::clone(&opened.store.store),
-        teams,
-        fetcher,
-        clock: Clock::System,
-    };
-    let worker = Worker::new(&ports, settings, &stop);
-    health.runs(Running {
-        tally: Arc::clone(&worker.tally),
-        gates: worker.gates.clone(),
-        pools: worker.pools.clone(),
-        queue: opened.queue,
-        stop: stop.clone(),
-    });
+    let workers = Workers::new(roles, parts, &opened, &stop);
+    health.runs(workers.running(&opened, &stop));
     info!("working");
     let until = if args.until_empty { Until::Empty } else { Until::Stopped };
-    let end = worker.run(until).await;
+    let end = workers.run(until).await;
     opened.store.close().await;
-    finish(&args, context, &worker.tally, end)
+    finish(&args, context, &workers.tally, end)
 }
 
 fn finish(args: &WorkerArgs, context: &Context, tally: &Tally, end: End) -> Outcome {
@@ -80,55 +76,176 @@ fn finish(args: &WorkerArgs, context: &Context, tally: &Tally, end: End) -> Outc
     })
 }
 
-fn check_roles(roles: &[Role]) -> Result<(), Failure> {
-    let missing = roles.iter().find(|role| match role {
-        Role::Ingest => false,
-        Role::Imports | Role::Webhooks => true,
-    });
-    let name = |role: &Role| match role {
-        Role::Ingest => "ingest",
-        Role::Imports => "imports",
-        Role::Webhooks => "webhooks",
-    };
-    match missing {
-        None => Ok(()),
-        Some(role) => {
-            Err(Failure::bad_input(format!("--roles: {} is not supported by this version yet; use ingest", name(role))))
+/// What a worker works on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Roles {
+    ingest: bool,
+    webhooks: bool,
+}
+
+impl Roles {
+    /// The roles that were asked for; without any all that can be had.
+    fn of(asked: &[Role], config: &Config) -> Result<Self, Failure> {
+        if asked.contains(&Role::Imports) {
+            let line = "--roles: imports is not supported by this version yet; use ingest, webhooks";
+            return Err(Failure::bad_input(line));
         }
+        let has_queue = !matches!(config.queue.url, QueueUrl::Sqs { .. }) || config.webhooks.queue_url.is_some();
+        if asked.is_empty() {
+            return Ok(Self { ingest: true, webhooks: has_queue });
+        }
+        let webhooks = asked.contains(&Role::Webhooks);
+        if webhooks && !has_queue {
+            let line = "webhooks.queue_url: is missing: on SQS the role webhooks needs a queue of its own";
+            return Err(Failure::bad_input(line));
+        }
+        Ok(Self { ingest: asked.contains(&Role::Ingest), webhooks })
     }
+}
+
+/// What a worker needs that is always there.
+struct Parts {
+    teams: Arc<dyn Teams>,
+    settings: Settings,
+    webhook: Arc<dyn Webhook>,
 }
 
 /// What a worker needs that may be away.
 struct Opened {
     store: OpenStore,
+    ingest: Option<Ingest>,
+    outbox: Option<Outbox>,
+}
+
+/// What the role `ingest` needs besides.
+struct Ingest {
     queue: Arc<dyn Queue>,
     publisher: Option<Arc<dyn Publisher>>,
+    fetcher: Arc<dyn Fetcher>,
+    envelopes: Arc<dyn Envelopes>,
+}
+
+/// The workers of this process, one for each role.
+struct Workers {
+    ingest: Option<Worker>,
+    webhooks: Option<WebhookWorker>,
+    tally: Arc<Tally>,
+    gates: Gates,
+}
+
+impl Workers {
+    fn new(roles: Roles, parts: Parts, opened: &Opened, stop: &Stop) -> Self {
+        let grace = parts.settings.grace;
+        let ingest = opened.ingest.as_ref().map(|ingest| {
+            let ports = Ports {
+                queue: Arc::clone(&ingest.queue),
+                publisher: ingest.publisher.clone(),
+                store: Arc::clone(&opened.store.store),
+                teams: Arc::clone(&parts.teams),
+                fetcher: Arc::clone(&ingest.fetcher),
+                envelopes: Arc::clone(&ingest.envelopes),
+                webhooks: opened.outbox.clone(),
+                clock: Clock::System,
+            };
+            Worker::new(&ports, parts.settings, stop)
+        });
+        let shared = ingest.as_ref().map(|worker| (Arc::clone(&worker.tally), worker.gates.clone()));
+        let (tally, gates) = shared.unwrap_or_default();
+        let webhooks = opened.outbox.clone().filter(|_| roles.webhooks).map(|outbox| {
+            let ports = WebhookPorts {
+                outbox,
+                store: Arc::clone(&opened.store.store),
+                teams: parts.teams,
+                webhook: parts.webhook,
+                clock: Clock::System,
+            };
+            WebhookWorker::new(&ports, grace, stop, Arc::clone(&tally), gates.clone())
+        });
+        Self { ingest, webhooks, tally, gates }
+    }
+
+    fn running(&self, opened: &Opened, stop: &Stop) -> Running {
+        let webhooks = opened.outbox.as_ref().filter(|_| self.webhooks.is_some());
+        Running {
+            tally: Arc::clone(&self.tally),
+            gates: self.gates.clone(),
+            pools: self.ingest.as_ref().map(|worker| worker.pools.clone()),
+            queue: opened.ingest.as_ref().map(|ingest| Arc::clone(&ingest.queue)),
+            webhooks: webhooks.map(|outbox| Arc::clone(&outbox.queue)),
+            stop: stop.clone(),
+        }
+    }
+
+    /// Runs all of them. What ingestion hands on is still delivered: webhooks end after it.
+    async fn run(&self, until: Until) -> End {
+        let upstream = CancellationToken::new();
+        let ingest = async {
+            let end = match &self.ingest {
+                Some(worker) => worker.run(until).await,
+                None => End::Drained,
+            };
+            upstream.cancel();
+            end
+        };
+        let webhooks = async {
+            match &self.webhooks {
+                Some(worker) => worker.run(until, &upstream).await,
+                None => End::Drained,
+            }
+        };
+        match tokio::join!(ingest, webhooks) {
+            (End::Drained, End::Drained) => End::Drained,
+            (End::HandedBack, _) | (_, End::HandedBack) => End::HandedBack,
+        }
+    }
 }
 
 /// Opens everything, one after the other; `None` if it was stopped meanwhile.
-async fn open(loaded: &Loaded, stop: &Stop, health: &Health) -> Result<Option<Opened>, Failure> {
+async fn open(
+    loaded: &Loaded, roles: Roles, settings: &Settings, stop: &Stop, health: &Health,
+) -> Result<Option<Opened>, Failure> {
     let config = &loaded.config;
     let waiting = Waiting { stop, health };
     let Some(store) = waiting.until("internal storage", || wiring::store(config)).await? else {
         return Ok(None);
     };
-    let Some(queue) =
-        waiting.until("the task queue", || wiring::task_queue(config, Some(Arc::clone(&store.store)))).await?
-    else {
+    let mut opened = Opened { store, ingest: None, outbox: None };
+    let papers = || Some(Arc::clone(&opened.store.store));
+    let Some(webhooks) = waiting.until("the webhook queue", || wiring::webhook_queue(config, papers())).await? else {
         return Ok(None);
     };
-    let met = waiting.until("the task queue", || meet(queue.as_ref())).await?;
+    if let Some(queue) = webhooks {
+        let met = waiting.until("the webhook queue", || meet(queue.as_ref(), "webhooks.queue_url")).await?;
+        if met.is_none() {
+            return Ok(None);
+        }
+        opened.outbox = Some(Outbox { queue, allow_networks: wiring::allow_networks(config) });
+    }
+    if !roles.ingest {
+        return Ok(Some(opened));
+    }
+    let papers = || Some(Arc::clone(&opened.store.store));
+    let Some(queue) = waiting.until("the task queue", || wiring::task_queue(config, papers())).await? else {
+        return Ok(None);
+    };
+    let met = waiting.until("the task queue", || meet(queue.as_ref(), "queue.url")).await?;
     let publisher = waiting.until("the event broker", || wiring::publisher(config)).await?;
-    Ok(met.zip(publisher).map(|((), publisher)| Opened { store, queue, publisher }))
+    let budget = waiting.until("the Redis of shared limits", || wiring::budget(config, settings)).await?;
+    let Some((((), publisher), budget)) = met.zip(publisher).zip(budget) else {
+        return Ok(None);
+    };
+    let fetcher = wiring::fetcher(config, budget, FileRoots::PerTeam).await?;
+    let envelopes = wiring::envelopes(config).await?;
+    Ok(Some(Opened { ingest: Some(Ingest { queue, publisher, fetcher, envelopes }), ..opened }))
 }
 
 /// Asks the queue's broker for something, so that it is known to be there.
-async fn meet(queue: &dyn Queue) -> Result<(), Trouble> {
+async fn meet(queue: &dyn Queue, key: &str) -> Result<(), Trouble> {
     match queue.depth().await {
         Ok(_) => Ok(()),
-        Err(error @ QueueError::Unavailable(_)) => Err(Trouble::ForNow(format!("queue.url: {error}"))),
+        Err(error @ QueueError::Unavailable(_)) => Err(Trouble::ForNow(format!("{key}: {error}"))),
         Err(error @ (QueueError::Refused(_) | QueueError::LeaseLost)) => {
-            Err(Trouble::ForGood(Failure::bad_input(format!("queue.url: {error}"))))
+            Err(Trouble::ForGood(Failure::bad_input(format!("{key}: {error}"))))
         }
     }
 }

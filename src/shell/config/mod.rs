@@ -33,6 +33,7 @@ pub use known::DEFAULTS;
 pub use places::Places;
 pub use secret::Secret;
 pub use sections::*;
+pub use text::Text;
 pub use units::{ByteRate, ByteSize, Network, RequestRate, TimeSpan};
 
 /// Where a configuration comes from.

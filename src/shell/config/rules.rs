@@ -4,12 +4,14 @@ use super::address::{Endpoint, QueueUrl};
 use super::check::Refuse;
 use super::known::show;
 use super::places::Places;
-use super::sections::Config;
+use super::sections::{Config, SnsTopic};
 use super::text::Text;
+use crate::domain::source::check_object;
 
 /// Tells `refuse` of every rule that `config` breaks.
 pub(super) fn check(config: &Config, places: &Places, refuse: &mut Refuse<'_>) {
     check_queues(config, refuse);
+    check_envelopes(config, refuse);
     check_order(config, places, refuse);
     check_endpoints(config, refuse);
     check_identities(config, refuse);
@@ -47,7 +49,8 @@ fn check_queues(config: &Config, refuse: &mut Refuse<'_>) {
         (QueueUrl::Local { .. }, _) => {}
     }
     match (&queue.url, &config.webhooks.queue_url) {
-        (_, None) | (QueueUrl::Sqs { .. }, Some(QueueUrl::Sqs { .. })) => {}
+        (_, None) => {}
+        (QueueUrl::Sqs { .. }, Some(webhooks @ QueueUrl::Sqs { .. })) => check_webhook_queue(config, webhooks, refuse),
         (QueueUrl::Sqs { .. }, Some(_)) => {
             refuse("webhooks.queue_url", "must be a queue URL on SQS, as queue.url is".to_owned())
         }
@@ -57,6 +60,32 @@ fn check_queues(config: &Config, refuse: &mut Refuse<'_>) {
                 "is for SQS only: leave it empty, deliveries wait beside the task queue".to_owned(),
             );
         }
+    }
+}
+
+/// Whose envelopes are taken must be said by exact names: nothing here is a pattern.
+fn check_envelopes(config: &Config, refuse: &mut Refuse<'_>) {
+    let topics = &config.queue.sns_topics;
+    let is_again = |(index, topic): &(usize, &SnsTopic)| topics[..*index].iter().any(|other| other.arn == topic.arn);
+    if let Some((_, topic)) = topics.iter().enumerate().find(is_again) {
+        refuse("queue.sns_topics", format!("names {} more than once: keep one", topic.arn));
+    }
+    for bucket in &config.queue.pointer_buckets {
+        if let Err(fault) = check_object(bucket, "key") {
+            let message = format!("holds {bucket:?}, which is no bucket's name: {}", fault.message);
+            refuse("queue.pointer_buckets", message);
+        }
+    }
+}
+
+fn check_webhook_queue(config: &Config, webhooks: &QueueUrl, refuse: &mut Refuse<'_>) {
+    let dead_letter = QueueUrl::from_text(&config.queue.dead_letter).ok();
+    if *webhooks == config.queue.url || Some(webhooks) == dead_letter.as_ref() {
+        refuse("webhooks.queue_url", "is another queue's URL already: name a queue of its own".to_owned());
+    }
+    if webhooks.is_fifo() {
+        let message = "must be a standard queue: on a FIFO queue one delivery that waits holds up others";
+        refuse("webhooks.queue_url", message.to_owned());
     }
 }
 

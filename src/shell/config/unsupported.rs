@@ -11,16 +11,11 @@ use super::sections::Config;
 type Asks = fn(&Config) -> bool;
 
 /// The keys of features that this version does not have.
-const NOT_YET: [(&str, Asks); 10] = [
-    ("queue.sns_topics", |config| !config.queue.sns_topics.is_empty()),
-    ("queue.sns_certificates", |config| config.queue.sns_certificates.is_some()),
-    ("queue.pointer_buckets", |config| !config.queue.pointer_buckets.is_empty()),
-    ("webhooks.queue_url", |config| config.webhooks.queue_url.is_some()),
+const NOT_YET: [(&str, Asks); 5] = [
     ("teams.source", |config| matches!(config.teams.source, TeamsSource::Directory { .. })),
     ("sources.http.egress_proxy", |config| config.sources.http.egress_proxy.is_some()),
     ("sources.http.bind_address", |config| config.sources.http.bind_address.is_some()),
     ("normalize", |config| !config.normalize.is_empty()),
-    ("limits.shared.redis_url", |config| config.limits.shared.redis_url.is_some()),
     ("telemetry.otlp_endpoint", |config| config.telemetry.otlp_endpoint.is_some()),
 ];
 

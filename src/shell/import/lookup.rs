@@ -198,7 +198,7 @@ pub(super) async fn dead_tasks(queue: &ImportQueue) -> Result<DeadTasks, Failure
     let letters = queue.dead.list(DEAD_MAX).await.map_err(failed)?;
     let named = letters.into_iter().filter_map(|letter| match decode(&letter.body, &letter.attributes) {
         Ok(Decoded::Task(task)) => Some(((task.team, task.task_id), letter.reason)),
-        Ok(Decoded::Ignored(_)) | Err(_) => None,
+        Ok(Decoded::Objects(_) | Decoded::Ignored(_)) | Err(_) => None,
     });
     Ok(named.collect())
 }

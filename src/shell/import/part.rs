@@ -97,7 +97,9 @@ impl Naming {
         let body = Bytes::from(body.to_string());
         match decode(&body, &std::collections::BTreeMap::new()) {
             Ok(Decoded::Task(task)) => Child::of(&task, body),
-            Ok(Decoded::Ignored(_)) | Err(_) => unreachable!("a part's ids, team and size were checked"),
+            Ok(Decoded::Objects(_) | Decoded::Ignored(_)) | Err(_) => {
+                unreachable!("a part's ids, team and size were checked")
+            }
         }
     }
 

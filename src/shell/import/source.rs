@@ -91,7 +91,7 @@ impl Source {
     /// Tells the format by the content. For a thread that may block, within tokio.
     ///
     /// # Errors
-    /// A file that cannot be read or unpacked.
+    /// A file that cannot be read or unpacked, or is of no format that we know.
     pub fn format(&self) -> Result<Format, Failure> {
         let read = || -> io::Result<Vec<u8>> {
             let mut beginning = Vec::new();
@@ -99,7 +99,7 @@ impl Source {
             Ok(beginning)
         };
         let beginning = read().map_err(|error| self.unreadable(&error))?;
-        Ok(Format::of_content(&beginning))
+        Format::of_content(&beginning).map_err(|error| super::broken(format!("{}: {error}", self.name)))
     }
 
     /// Returns the digest of the file's bytes. For a thread that may block.

@@ -3,17 +3,23 @@
 //! Nothing here decides what is done with a task. Opening may fail for now or for good ([`Trouble`]): a worker waits for the
 //! first, a command ends with it. Each function maps one section of the configuration to one adapter's options.
 
+mod envelopes;
 mod queues;
 mod settings;
 mod sources;
 mod store;
 mod teams;
+mod webhooks;
 
-pub use queues::{ImportQueue, dead_letters, import_queue, local_events, publisher, task_queue};
-pub use settings::{retry, settings};
-pub use sources::{FileRoots, fetcher};
-pub use store::{OpenStore, store};
+pub use envelopes::envelopes;
+pub use queues::{
+    ImportQueue, dead_letters, import_queue, local_events, publisher, task_queue, webhook_backlog, webhook_queue,
+};
+pub use settings::{retry, settings, trusted};
+pub use sources::{FileRoots, budget, fetcher};
+pub use store::{OpenStore, store, store_unproven};
 pub use teams::{check_teams, teams};
+pub use webhooks::{allow_networks, webhook};
 
 use super::config::Config;
 use super::exit::Failure;

@@ -8,18 +8,23 @@ use secrecy::SecretString;
 
 use super::{Trouble, bad_setting};
 use crate::adapters::amqp::{AmqpDeadLetters, AmqpEventOptions, AmqpOptions, AmqpPublisher, AmqpQueue};
-use crate::adapters::local::{LocalDatabase, LocalEvents, LocalQueue, LocalQueueOptions, OpenError};
+use crate::adapters::local::{LocalDatabase, LocalDeadLetters, LocalEvents, LocalQueue, LocalQueueOptions, OpenError};
 use crate::adapters::sqs::{SqsDeadLetters, SqsEventOptions, SqsOptions, SqsPublisher, SqsQueue};
 use crate::domain::id::ImportId;
+use crate::domain::webhook::endpoint::Endpoint;
+use crate::domain::webhook::pending::Pending;
+use crate::engine::webhooks::worker::IN_HAND;
 use crate::ports::clock::Clock;
 use crate::ports::publisher::Publisher;
 use crate::ports::queue::{DeadLetters, Queue, QueueError};
 use crate::ports::store::Store;
-use crate::shell::config::{Config, Endpoint, QueueUrl};
+use crate::shell::config::{Config, Endpoint as EndpointUrl, QueueUrl};
 use crate::shell::exit::Failure;
 
 /// The name of the task queue in the embedded database.
 const LOCAL_TASKS: &str = "tasks";
+/// The name of the queue of pending webhooks there, and what dead letters say of it on SQS.
+const WEBHOOKS: &str = "webhooks";
 /// How long one call waits for a first message of the embedded queue: an end is noticed within it.
 const LOCAL_WAIT: Duration = Duration::from_secs(1);
 /// Messages that the broker hands out ahead are bounded by what RabbitMQ allows for quorum queues.
@@ -48,6 +53,49 @@ pub async fn task_queue(config: &Config, store: Option<Arc<dyn Store>>) -> Resul
     }
 }
 
+/// Opens the queue of pending webhooks; none on SQS unless it is configured.
+///
+/// # Errors
+/// As [`task_queue`].
+pub async fn webhook_queue(config: &Config, store: Option<Arc<dyn Store>>) -> Result<Option<Arc<dyn Queue>>, Trouble> {
+    match (&config.queue.url, &config.webhooks.queue_url) {
+        (QueueUrl::Local { .. }, _) => {
+            let database = database(&config.queue_database()).await?;
+            Ok(Some(Arc::new(LocalQueue::new(database, WEBHOOKS, local_options(config)))))
+        }
+        (QueueUrl::Amqp { url }, _) => {
+            let in_hand = u16::try_from(IN_HAND).unwrap_or(PREFETCH_MAX);
+            let tasks = amqp_options(config, url.expose().as_str());
+            let queue =
+                AmqpQueue::beside(AmqpOptions { queue: config.webhooks.name.clone(), prefetch: in_hand, ..tasks });
+            Ok(Some(Arc::new(queue.map_err(|error| bad_setting("webhooks.name", &error))?)))
+        }
+        (QueueUrl::Sqs { .. }, Some(QueueUrl::Sqs { url })) => {
+            let options = SqsOptions { name: Some(WEBHOOKS), ..sqs_options(config, url, store).await };
+            let queue = SqsQueue::new(&options).map_err(|error| bad_setting("webhooks.queue_url", &error))?;
+            queue.check().await.map_err(|error| shown("webhooks.queue_url", &error))?;
+            Ok(Some(Arc::new(queue)))
+        }
+        // Another kind of queue was refused with the configuration.
+        (QueueUrl::Sqs { .. }, Some(QueueUrl::Amqp { .. } | QueueUrl::Local { .. }) | None) => Ok(None),
+    }
+}
+
+/// How many webhooks wait for each endpoint, by the embedded queue; `None` where another queue cannot tell.
+///
+/// # Errors
+/// As [`task_queue`].
+pub async fn webhook_backlog(config: &Config) -> Result<Option<Vec<(Endpoint, u64)>>, Trouble> {
+    let QueueUrl::Local { .. } = &config.queue.url else { return Ok(None) };
+    let queue = LocalQueue::new(database(&config.queue_database()).await?, WEBHOOKS, local_options(config));
+    let groups = queue.groups().await.map_err(|error| shown("queue.url", &error))?;
+    let known = groups.into_iter().filter_map(|(count, body)| {
+        let pending = Pending::decode(&body).ok()?;
+        Some((Endpoint::of(&pending.team, &pending.url), count))
+    });
+    Ok(Some(known.collect()))
+}
+
 /// What a queue's answer at the start means.
 fn shown(key: &str, error: &QueueError) -> Trouble {
     match error {
@@ -56,7 +104,7 @@ fn shown(key: &str, error: &QueueError) -> Trouble {
     }
 }
 
-async fn sqs_options(config: &Config, url: &Endpoint, store: Option<Arc<dyn Store>>) -> SqsOptions {
+async fn sqs_options(config: &Config, url: &EndpointUrl, store: Option<Arc<dyn Store>>) -> SqsOptions {
     let sdk = super::aws(config).await;
     SqsOptions {
         endpoint_url: config.aws.sqs_endpoint_url.as_ref().map(|url| url.expose().to_string()),
@@ -120,17 +168,26 @@ pub async fn dead_letters(config: &Config) -> Result<Arc<dyn DeadLetters>, Troub
     match &config.queue.url {
         QueueUrl::Local { .. } => {
             let database = database(&config.queue_database()).await?;
-            Ok(Arc::new(LocalQueue::new(database, LOCAL_TASKS, local_options(config))))
+            let queue = |name| LocalQueue::new(database.clone(), name, local_options(config));
+            Ok(Arc::new(LocalDeadLetters(vec![queue(LOCAL_TASKS), queue(WEBHOOKS)])))
         }
         QueueUrl::Amqp { url } => {
             let dead = AmqpDeadLetters::new(amqp_options(config, url.expose().as_str()));
+            let dead = dead.and_then(|dead| dead.with(&config.webhooks.name));
             Ok(Arc::new(dead.map_err(|error| bad_setting("queue.url", &error))?))
         }
         QueueUrl::Sqs { url } => {
-            let store = super::store(config).await?.store;
+            let store = super::store_unproven(config).await?.store;
             let options = sqs_options(config, url, Some(store)).await;
-            let dead = SqsDeadLetters::new(&options).map_err(|error| bad_setting("queue.dead_letter", &error))?;
-            Ok(Arc::new(dead))
+            let others = match &config.webhooks.queue_url {
+                Some(QueueUrl::Sqs { url }) => {
+                    let queue_url = url.expose().to_string();
+                    vec![SqsOptions { queue_url, name: Some(WEBHOOKS), ..options.clone() }]
+                }
+                Some(QueueUrl::Amqp { .. } | QueueUrl::Local { .. }) | None => Vec::new(),
+            };
+            let dead = SqsDeadLetters::shared(&options, &others);
+            Ok(Arc::new(dead.map_err(|error| bad_setting("queue.dead_letter", &error))?))
         }
     }
 }

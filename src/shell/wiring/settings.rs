@@ -1,14 +1,16 @@
 //! What the deployment decides for the engine, out of the configuration.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use crate::domain::access::CrossAccount;
+use crate::domain::message::{Topic, Trusted};
 use crate::domain::plan::Policy;
 use crate::domain::settlement::MessageBackoff;
 use crate::engine::limits::{Limit, LimitTable, Limits};
 use crate::engine::retry::RetryPolicy;
 use crate::engine::settings::Settings;
-use crate::shell::config::{Config, CrossAccount as CrossAccountConfig, Limit as LimitConfig, StoreUrl};
+use crate::shell::config::{Config, CrossAccount as CrossAccountConfig, Limit as LimitConfig, SnsTopic, StoreUrl};
 
 /// What the deployment decides for the engine.
 #[must_use]
@@ -38,7 +40,18 @@ pub fn settings(config: &Config) -> Settings {
             },
             profiles: ["original", "standard"].map(str::to_owned).into(),
         },
+        trusted: Arc::new(trusted(config)),
         grace: config.shutdown.grace.get(),
+    }
+}
+
+/// Whose envelopes are taken.
+#[must_use]
+pub fn trusted(config: &Config) -> Trusted {
+    let topic = |topic: &SnsTopic| Topic { arn: topic.arn.clone(), team: topic.team.clone() };
+    Trusted {
+        topics: config.queue.sns_topics.iter().map(topic).collect(),
+        pointer_buckets: config.queue.pointer_buckets.clone(),
     }
 }
 
@@ -61,18 +74,8 @@ fn limits(config: &Config) -> LimitTable {
 
 fn limit(config: LimitConfig) -> Limit {
     Limit {
-        requests_per_second: whole_rate(config.requests_per_second.get()),
+        requests_per_second: config.requests_per_second.get(),
         in_flight: config.in_flight as usize,
         bytes_per_second: config.bytes_per_second.get(),
     }
-}
-
-/// The engine counts whole requests a second, so a fraction is cut; less than one a second becomes one.
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "the configuration bounds it between 0 and a million"
-)]
-fn whole_rate(rate: f64) -> u32 {
-    (rate as u32).max(1)
 }

@@ -3,13 +3,15 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::{Trouble, bad_setting};
+use crate::adapters::budget::{RedisError, RedisSlots};
 use crate::adapters::credentials::aws::{AwsIdentities, AwsOptions};
 use crate::adapters::fetch::file::{FileFetcher, FileOptions};
 use crate::adapters::fetch::http::HttpFetcher;
 use crate::adapters::fetch::s3::{Addressing, Region, S3Fetcher, S3SourceOptions};
 use crate::adapters::fetch::text::TextFetcher;
 use crate::adapters::fetch::{ClientError, HttpOptions, Sources};
-use crate::engine::limits::Paces;
+use crate::engine::limits::{Paces, SharedPaces};
 use crate::engine::settings::Settings;
 use crate::ports::budget::Budget;
 use crate::ports::fetcher::Fetcher;
@@ -28,12 +30,26 @@ pub enum FileRoots {
     And(Vec<PathBuf>),
 }
 
-/// Makes the fetcher of all sources, at the pace of the settings' limits.
+/// Makes what requests are paced by: for this process alone, or for all replicas that share a Redis.
+///
+/// # Errors
+/// `ForNow` for a Redis that is away: how many replicas there are is not known before it was met once.
+pub async fn budget(config: &Config, settings: &Settings) -> Result<Arc<dyn Budget>, Trouble> {
+    let Some(url) = &config.limits.shared.redis_url else {
+        return Ok(Arc::new(Paces::new(settings.limits.clone())));
+    };
+    match RedisSlots::open(url.expose().as_str()).await {
+        Ok(slots) => Ok(Arc::new(SharedPaces::new(settings.limits.clone(), Arc::new(slots)))),
+        Err(error @ RedisError::BadUrl(_)) => Err(bad_setting("limits.shared.redis_url", &error)),
+        Err(RedisError::Away(error)) => Err(Trouble::ForNow(format!("limits.shared.redis_url: {error}"))),
+    }
+}
+
+/// Makes the fetcher of all sources, at the pace of `paces`.
 ///
 /// # Errors
 /// A machine whose TLS set-up cannot be used.
-pub async fn fetcher(config: &Config, settings: &Settings, roots: FileRoots) -> Result<Arc<dyn Fetcher>, Failure> {
-    let paces: Arc<dyn Budget> = Arc::new(Paces::new(settings.limits.clone()));
+pub async fn fetcher(config: &Config, paces: Arc<dyn Budget>, roots: FileRoots) -> Result<Arc<dyn Fetcher>, Failure> {
     let http = HttpFetcher::new(http_options(&config.sources.http), Arc::clone(&paces)).map_err(bad_tls)?;
     Ok(Arc::new(Sources {
         http: Arc::new(http),
@@ -43,12 +59,12 @@ pub async fn fetcher(config: &Config, settings: &Settings, roots: FileRoots) -> 
     }))
 }
 
-fn bad_tls(error: ClientError) -> Failure {
+pub(super) fn bad_tls(error: ClientError) -> Failure {
     Failure::bad_input(format!("this machine's TLS certificates: {error}"))
 }
 
 /// Reads `s3://` sources with the teams' roles, or with the worker's own identity where the deployment allows it.
-async fn s3_fetcher(config: &Config, budget: Arc<dyn Budget>) -> Result<Arc<dyn Fetcher>, Failure> {
+pub(super) async fn s3_fetcher(config: &Config, budget: Arc<dyn Budget>) -> Result<Arc<dyn Fetcher>, Failure> {
     let region =
         super::aws(config).await.region().map(ToString::to_string).unwrap_or_else(|| DEFAULT_REGION.to_owned());
     let named = Region::parse(&region)
@@ -70,7 +86,7 @@ async fn s3_fetcher(config: &Config, budget: Arc<dyn Budget>) -> Result<Arc<dyn 
     Ok(Arc::new(S3Fetcher::new(options, Arc::new(identities), budget).map_err(bad_tls)?))
 }
 
-fn http_options(http: &HttpSourceConfig) -> HttpOptions {
+pub(super) fn http_options(http: &HttpSourceConfig) -> HttpOptions {
     HttpOptions {
         allow_networks: http.allow_networks.iter().map(|network| network.get()).collect(),
         allow_plain: http.allow_plain,

@@ -30,15 +30,26 @@ impl OpenStore {
 /// # Errors
 /// `ForGood` for a store that refuses us or overwrites what is there.
 pub async fn store(config: &Config) -> Result<OpenStore, Trouble> {
-    let shown = |error: StoreError| {
-        let line = format!("store.url: {error}");
-        match error {
-            StoreError::Unavailable(_) => Trouble::ForNow(format!("{line}; is it running, and is the address right?")),
-            StoreError::Refused(_) | StoreError::Corrupt(_) => {
-                Trouble::ForGood(Failure::bad_input(format!("{line}; change store.url, or the store's settings")))
-            }
+    let opened = store_unproven(config).await?;
+    opened.store.probe().await.map_err(shown)?;
+    Ok(opened)
+}
+
+fn shown(error: StoreError) -> Trouble {
+    let line = format!("store.url: {error}");
+    match error {
+        StoreError::Unavailable(_) => Trouble::ForNow(format!("{line}; is it running, and is the address right?")),
+        StoreError::Refused(_) | StoreError::Corrupt(_) => {
+            Trouble::ForGood(Failure::bad_input(format!("{line}; change store.url, or the store's settings")))
         }
-    };
+    }
+}
+
+/// Opens the store for whoever copies nothing into it: no document is written to see what it does.
+///
+/// # Errors
+/// As [`store`].
+pub async fn store_unproven(config: &Config) -> Result<OpenStore, Trouble> {
     let (store, s3): (Arc<dyn Store>, _) = match &config.store.url {
         StoreUrl::File { path } => (Arc::new(FileStore::open(path).await.map_err(shown)?), None),
         StoreUrl::S3 { bucket, prefix } => {
@@ -46,7 +57,6 @@ pub async fn store(config: &Config) -> Result<OpenStore, Trouble> {
             (Arc::new(store.clone()), Some(store))
         }
     };
-    store.probe().await.map_err(shown)?;
     Ok(OpenStore { store, s3 })
 }
 

@@ -1,7 +1,8 @@
 //! What every directory of teams keeps, as tests over a fixture: [`crate::ports::teams::Teams`] says it in words.
 //!
-//! [`teams_contract!`](crate::teams_contract) makes one test of each function. Records differ in their profile only: what else
-//! a directory can say of a team is its own matter. A directory that is away is not looked at here, since some never are.
+//! [`teams_contract!`](crate::teams_contract) makes one test of each function. Records differ in their profile and in the S3
+//! bucket that each lists, which is named after its team: [`bucket_of`]. What else a directory can say of a team is its own
+//! matter. A directory that is away is not looked at here, since some never are.
 
 use std::any::Any;
 use std::sync::Arc;
@@ -18,7 +19,13 @@ const CHANGE_SEEN: Duration = Duration::from_secs(10);
 /// How often a test asks while it waits.
 const ASK_EVERY: Duration = Duration::from_millis(250);
 
-/// Replaces all that the directory holds by these teams, each with the profile it normalizes by.
+/// The bucket that a team's record lists.
+#[must_use]
+pub fn bucket_of(team: &str) -> String {
+    format!("{team}-raw")
+}
+
+/// Replaces all that the directory holds by these teams, each with the profile it normalizes by and with [its bucket](bucket_of).
 pub type Replace = dyn Fn(Vec<(&'static str, &'static str)>) -> BoxFuture<'static, ()> + Send + Sync;
 
 /// A directory that holds nothing yet, and a way to change it.
@@ -50,6 +57,8 @@ macro_rules! teams_contract {
             a_removed_team_is_unknown_within_10_seconds,
             a_change_of_one_team_leaves_the_others,
             lookups_at_the_same_time_agree,
+            a_bucket_leads_to_the_team_that_lists_it,
+            a_bucket_of_a_removed_team_is_nobodys_within_10_seconds,
         );
     };
     (@each $fixture:path: $($name:ident,)*) => {
@@ -147,4 +156,32 @@ pub async fn lookups_at_the_same_time_agree(fixture: Fixture) {
     seen(&fixture, "acme", Some("original")).await;
     let answers = join_all((0..64).map(|_| profile(&fixture, "acme"))).await;
     assert!(answers.iter().all(|answer| answer.as_deref() == Some("original")));
+}
+
+async fn owner(fixture: &Fixture, bucket: &str) -> Option<String> {
+    match fixture.teams.team_of_bucket(bucket).await.expect("the directory is up") {
+        Lookup::Known(team) => Some(team.id.to_string()),
+        Lookup::Unknown => None,
+    }
+}
+
+/// A bucket is found by its whole name, and what nobody lists is nobody's.
+pub async fn a_bucket_leads_to_the_team_that_lists_it(fixture: Fixture) {
+    assert_eq!(owner(&fixture, &bucket_of("acme")).await, None);
+    (fixture.replace)(vec![("acme", "original"), ("other", "standard")]).await;
+    seen(&fixture, "other", Some("standard")).await;
+    assert_eq!(owner(&fixture, &bucket_of("acme")).await.as_deref(), Some("acme"));
+    assert_eq!(owner(&fixture, &bucket_of("other")).await.as_deref(), Some("other"));
+    assert_eq!(owner(&fixture, "acme").await, None);
+    assert_eq!(owner(&fixture, "acme-raw2").await, None);
+}
+
+/// What was revoked leads nowhere.
+pub async fn a_bucket_of_a_removed_team_is_nobodys_within_10_seconds(fixture: Fixture) {
+    (fixture.replace)(vec![("acme", "original"), ("other", "standard")]).await;
+    seen(&fixture, "acme", Some("original")).await;
+    (fixture.replace)(vec![("other", "standard")]).await;
+    seen(&fixture, "acme", None).await;
+    assert_eq!(owner(&fixture, &bucket_of("acme")).await, None);
+    assert_eq!(owner(&fixture, &bucket_of("other")).await.as_deref(), Some("other"));
 }

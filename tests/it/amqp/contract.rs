@@ -55,6 +55,10 @@ impl Queue for Kept {
         self.queue.depth().await
     }
 
+    async fn due(&self, span: Duration) -> Result<u64, QueueError> {
+        self.queue.due(span).await
+    }
+
     fn count_lag(&self) -> Duration {
         self.queue.count_lag()
     }

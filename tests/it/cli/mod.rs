@@ -195,7 +195,7 @@ fn what_is_not_built_yet_is_refused() {
     ground.write("m.txt", "files/acme/a.txt\n");
     ground.run(&["import", "m.txt", "--team", "acme", "--enqueue"]).fails(64, "imports on the queue are not supported");
     ground.run(&["import", "m.txt", "--team", "acme", "--format", "nucleus"]).fails(64, "nucleus");
-    ground.run(&["worker", "--roles", "webhooks"]).fails(64, "webhooks");
+    ground.run(&["worker", "--roles", "imports"]).fails(64, "imports");
 }
 
 #[test]

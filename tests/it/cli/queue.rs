@@ -77,6 +77,37 @@ fn dead_letters_are_listed_shown_replayed_and_purged() {
 }
 
 #[test]
+fn dead_letters_are_chosen_by_reason_team_and_age() {
+    let ground = Ground::new("");
+    let strangers = ["one", "two"].map(|team| task("t-1", "https://h/a").replace("acme", team)).join("\n");
+    ground.run_with(&["submit", "-"], &strangers).ends(0);
+    ground.run(&["worker", "--until-empty"]).ends(0);
+    let number = |only: &[&str]| ground.run(&[&["dead", "list", "--json"], only].concat()).ends(0).json().len();
+    assert_eq!(number(&[]), 2);
+    assert_eq!(number(&["--team", "one"]), 1);
+    assert_eq!(number(&["--team", "acme"]), 0);
+    assert_eq!(number(&["--reason", "unknown_team"]), 2);
+    assert_eq!(number(&["--reason", "undecodable"]), 0);
+    assert_eq!(number(&["--newer-than", "1h"]), 2);
+    assert_eq!(number(&["--older-than", "1h"]), 0);
+    assert_eq!(number(&["--reason", "unknown_team", "--limit", "1"]), 1);
+    for (wrong, hint) in [
+        (&["dead", "list", "--reason", "boat"][..], "unknown_team"),
+        (&["dead", "list", "--older-than", "5"], "duration"),
+        (&["dead", "replay"], "--all"),
+    ] {
+        let refused = ground.run(wrong).ends(2);
+        assert!(refused.err.contains(hint), "{refused:?}");
+    }
+    assert_eq!(ground.run(&["dead", "purge", "--yes", "--older-than", "1h"]).ends(0).out, "purged 0\n");
+    assert_eq!(ground.run(&["dead", "replay", "--team", "one"]).ends(0).out, "replayed 1\n");
+    assert_eq!(ground.run(&["dead", "purge", "--yes", "--team", "two"]).ends(0).out, "purged 1\n");
+    assert_eq!(number(&[]), 0);
+    let counts = ground.run(&["worker", "--until-empty", "--json"]).ends(0).json().remove(0);
+    assert_eq!(counts["dead"], 1, "{counts}");
+}
+
+#[test]
 fn a_claim_is_moved_and_shown() {
     let ground = Ground::new("");
     assert_eq!(ground.run(&["team", "claims"]).ends(0).out, "no claims\n");
@@ -88,6 +119,9 @@ fn a_claim_is_moved_and_shown() {
     );
     assert!(ground.run(&["team", "claims", "other", "--json"]).ends(0).json().is_empty());
     ground.run(&["team", "claim", "--move", "boat", "raw", "acme"]).fails(64, "boat");
+    ground.run(&["team", "claim", "--move", "bucket", "raw", "stranger"]).fails(64, "stranger");
+    ground.run(&["team", "claim", "--move", "bucket", "s3://raw/", "acme"]).fails(64, "bucket");
+    ground.run(&["team", "claim", "--move", "role", "Reader", "acme"]).fails(64, "arn:");
 }
 
 #[test]

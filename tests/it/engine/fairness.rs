@@ -154,7 +154,7 @@ fn world() -> World {
     world.settings.messages_in_hand = 64;
     world.settings.attachments_in_flight = 128;
     world.settings.memory_bytes = 256 << 20;
-    let host = Limit { requests_per_second: 100_000, in_flight: 32, bytes_per_second: None };
+    let host = Limit { requests_per_second: 100_000.0, in_flight: 32, bytes_per_second: None };
     let team = Limit { in_flight: 128, ..host };
     world.settings.limits =
         LimitTable::new(Limits { per_host: host, per_bucket: team, per_team: team, hosts: HashMap::new() });

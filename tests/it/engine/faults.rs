@@ -9,6 +9,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use longshore::domain::object_key::Key;
 use longshore::domain::settlement::Settlement;
+use longshore::domain::webhook::body::Link;
 use longshore::ports::publisher::{Event, PublishError, Publisher};
 use longshore::ports::queue::{Delivery, Depth, Lease, Outgoing, Queue, QueueError};
 use longshore::ports::store::{Head, ObjectMeta, ObjectStream, Put, Store, StoreError, Upload};
@@ -118,6 +119,9 @@ impl<S: Store> Store for FatedStore<S> {
     fn uri(&self, key: &Key) -> String {
         self.0.uri(key)
     }
+    async fn link(&self, key: &Key, lasts: Duration) -> Result<Option<Link>, StoreError> {
+        self.1.call(store_lost, self.0.link(key, lasts)).await
+    }
     async fn probe(&self) -> Result<(), StoreError> {
         self.0.probe().await
     }
@@ -170,6 +174,9 @@ impl<Q: Queue> Queue for FatedQueue<Q> {
     }
     async fn depth(&self) -> Result<Depth, QueueError> {
         self.1.call(queue_lost, self.0.depth()).await
+    }
+    async fn due(&self, span: Duration) -> Result<u64, QueueError> {
+        self.1.call(queue_lost, self.0.due(span)).await
     }
     fn count_lag(&self) -> Duration {
         self.0.count_lag()

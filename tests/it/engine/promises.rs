@@ -301,6 +301,25 @@ async fn a_delivery_that_never_ends_is_handed_back_at_hold_and_ends_as_a_timeout
 }
 
 #[tokio::test(start_paused = true)]
+async fn answers_that_were_let_go_for_want_of_memory_all_get_their_turn() {
+    let mut world = World::new();
+    world.settings.memory_bytes = 8 << 20;
+    let piece_delay = Duration::from_millis(150);
+    for number in 0..4 {
+        let object = MemoryObject { piece_delay, ..MemoryObject::new(vec![number; 9 << 20]) };
+        world.put(&format!("https://h/{number}"), object);
+        world.send(&task(&format!("t-{number}"), &[&format!("https://h/{number}")])).await;
+    }
+    let began = tokio::time::Instant::now();
+    world.work().await;
+    let took = began.elapsed();
+    assert!(took < Duration::from_secs(300), "one after the other they take less than this: {took:?}");
+    for number in 0..4 {
+        check(&world, &format!("t-{number}"), Status::Completed, &[None]).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn promises_of_the_sender_are_checked_before_anything_is_visible() {
     let world = World::new();
     world.put("https://h/a", MemoryObject::new("hello"));

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures::StreamExt;
+use longshore::adapters::memory::envelopes::MemoryEnvelopes;
 use longshore::adapters::memory::fetcher::{MemoryFetcher, MemoryObject};
 use longshore::adapters::memory::publisher::MemoryPublisher;
 use longshore::adapters::memory::queue::MemoryQueue;
@@ -32,6 +33,7 @@ pub(super) struct World {
     pub(super) queue: Arc<MemoryQueue>,
     pub(super) store: MemoryStore,
     pub(super) teams: MemoryTeams,
+    pub(super) envelopes: MemoryEnvelopes,
     pub(super) fetcher: Arc<MemoryFetcher>,
     pub(super) events: Arc<MemoryPublisher>,
     pub(super) clock: Clock,
@@ -47,6 +49,7 @@ impl World {
             queue: Arc::new(MemoryQueue::new(LEASE, clock)),
             store: MemoryStore::new(),
             teams: MemoryTeams::new().with("acme").with("other"),
+            envelopes: MemoryEnvelopes::default(),
             fetcher: Arc::new(MemoryFetcher::default()),
             events: Arc::new(MemoryPublisher::new()),
             clock,
@@ -59,8 +62,10 @@ impl World {
             queue: Arc::new(self.queue.another()),
             publisher: Some(Arc::clone(&self.events) as _),
             store: Arc::new(self.store.clone()),
+            envelopes: Arc::new(self.envelopes.clone()),
             teams: Arc::new(self.teams.clone()),
             fetcher: Arc::clone(&self.fetcher) as _,
+            webhooks: None,
             clock: self.clock,
         }
     }
@@ -139,6 +144,7 @@ fn settings() -> Settings {
             own_bucket: Some("internal".into()),
             profiles: vec!["standard".into(), "original".into()],
         },
+        trusted: Arc::default(),
         grace: Duration::from_secs(25),
     }
 }

@@ -49,12 +49,12 @@ impl Default for Plan {
     }
 }
 
-pub(super) fn allow(actions: &[&str], resource: &str) -> Value {
+pub(crate) fn allow(actions: &[&str], resource: &str) -> Value {
     let statement = json!({"Effect": "Allow", "Action": actions, "Resource": resource});
     json!({"Version": "2012-10-17", "Statement": [statement]})
 }
 
-pub(super) fn read_and_list(bucket: &str) -> Value {
+pub(crate) fn read_and_list(bucket: &str) -> Value {
     let objects = format!("arn:aws:s3:::{bucket}/*");
     json!([
         allow(&["s3:GetObject", "s3:GetObjectVersion"], &objects),
@@ -62,7 +62,7 @@ pub(super) fn read_and_list(bucket: &str) -> Value {
     ])
 }
 
-pub(super) fn read_only(bucket: &str) -> Value {
+pub(crate) fn read_only(bucket: &str) -> Value {
     json!([allow(&["s3:GetObject"], &format!("arn:aws:s3:::{bucket}/*"))])
 }
 
@@ -163,7 +163,7 @@ impl Cloud {
     }
 }
 
-pub(super) fn trust(us: &str, external_id: Option<&str>) -> Value {
+pub(crate) fn trust(us: &str, external_id: Option<&str>) -> Value {
     let mut statement = json!({
         "Effect": "Allow",
         "Action": "sts:AssumeRole",
@@ -175,7 +175,7 @@ pub(super) fn trust(us: &str, external_id: Option<&str>) -> Value {
     json!({"Version": "2012-10-17", "Statement": [statement]})
 }
 
-pub(super) fn client(endpoint: &str, credentials: Credentials) -> aws_sdk_s3::Client {
+pub(crate) fn client(endpoint: &str, credentials: Credentials) -> aws_sdk_s3::Client {
     let config = aws_sdk_s3::config::Builder::new()
         .behavior_version(BehaviorVersion::latest())
         .credentials_provider(credentials)

@@ -1,11 +1,11 @@
 //! S3 as a source, against an AWS of several accounts that really enforces trust policies, owners, regions and session ends.
 
 mod access;
-mod cloud;
+pub(crate) mod cloud;
 mod keys;
 mod refusals;
 mod regions;
-mod second_judge;
+pub(crate) mod second_judge;
 mod sessions;
 mod versions;
 

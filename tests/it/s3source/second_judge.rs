@@ -9,7 +9,7 @@ use super::keys::{KEYS, WALKING, check as check_keys, put};
 use super::*;
 
 /// Calls IAM as an account's root, whose signature this emulator does not look at.
-async fn iam(account: &str, fields: &[(&str, &str)]) {
+pub(crate) async fn iam(account: &str, fields: &[(&str, &str)]) {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     let address = bed::ministack_endpoint().strip_prefix("http://").unwrap();
     let mut form = url::form_urlencoded::Serializer::new(String::new());

@@ -92,3 +92,13 @@ async fn a_crowd_of_large_tasks_delays_a_single_one_by_less_than_two_seconds_on_
 async fn a_crowd_of_small_tasks_delays_a_single_one_by_less_than_two_seconds_on_one_machine() {
     beside_a_crowd(Setup::LocalFile, singles(), 1).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_crowd_of_large_tasks_delays_a_single_one_by_less_than_two_seconds_on_sqs() {
+    beside_a_crowd(Setup::SqsS3, 100, crowd() / 100).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_crowd_of_small_tasks_delays_a_single_one_by_less_than_two_seconds_on_sqs() {
+    beside_a_crowd(Setup::SqsS3, singles(), 1).await;
+}

@@ -57,6 +57,8 @@ pub(crate) enum Outcome {
     Fetched { oracle: String, target: String },
     /// Stored with one of the contents that the origin serves in turn, or failed with `not_found` where it may.
     Alternating { oracle: String, target: String, may_fail: bool },
+    /// Stored with what lies in a customer's bucket; the log knows the fetches of `target`.
+    Copied { content: Content, target: String },
     /// Stored with this text.
     Text(String),
     /// Failed with this code.
@@ -97,14 +99,16 @@ impl Outcome {
         match self {
             Self::Fetched { oracle, .. } => Some((oracle, 1)),
             Self::Alternating { oracle, .. } => Some((oracle, 2)),
-            Self::Text(_) | Self::Failed(_) => None,
+            Self::Copied { .. } | Self::Text(_) | Self::Failed(_) => None,
         }
     }
 
     /// What the origin's log knows the fetches by.
     pub(crate) fn target(&self) -> Option<&str> {
         match self {
-            Self::Fetched { target, .. } | Self::Alternating { target, .. } => Some(target),
+            Self::Fetched { target, .. } | Self::Alternating { target, .. } | Self::Copied { target, .. } => {
+                Some(target)
+            }
             Self::Text(_) | Self::Failed(_) => None,
         }
     }

@@ -1,64 +1,50 @@
-//! The store goes away for a while, under load.
+//! What a worker needs goes away for a while, under load: the store, the queues, the customers' storage and who gives its keys.
 
-use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use tokio::time::sleep;
 
-use super::origin::{answers, free_port};
-use super::process::Child;
+use super::expect::Sent;
+use super::hits::{Hit, fetched_again};
+use super::process::Worker;
 use super::tasks::Draw;
+use super::way::Way;
 use super::world::{Setup, World};
 use crate::bed;
 
-/// A way to the store that can be cut; dropped, it is cut.
-struct Way {
-    _child: Child,
-}
+/// How long what was under way when a way was cut may still come to an end.
+const IN_THE_AIR: Duration = Duration::from_secs(1);
 
-impl Way {
-    async fn open(port: u16) -> Self {
-        let upstream = bed::weed_endpoint().trim_start_matches("http://");
-        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/bed/fault_proxy.py");
-        let child = Command::new("python3")
-            .args([
-                script,
-                "--listen",
-                &port.to_string(),
-                "--upstream",
-                upstream,
-                "--control",
-                &free_port().to_string(),
-            ])
-            .stdin(Stdio::null())
-            .spawn()
-            .unwrap();
-        let way = Self { _child: Child::new(child) };
-        answers(([127, 0, 0, 1], port).into()).await;
-        way
-    }
-}
-
-async fn store_away_for(away: Duration) {
-    let mut world = World::new(Setup::AmqpS3).await;
-    let port = free_port();
-    world.set("STORE__ENDPOINT_URL", &format!("http://127.0.0.1:{port}"));
-    let way = Way::open(port).await;
-    let mut draw = Draw::new(5, &world.origin);
+/// `count` tasks from slow sources, on the queue.
+async fn load(world: &World, count: usize) -> Vec<Sent> {
+    let mut draw = Draw::of(5, world);
     draw.slow_down("0.3");
-    let sent = draw.plain(300);
+    let sent = draw.plain(count);
+    world.put(&draw.objects()).await;
     world.send(&sent).await;
+    sent
+}
+
+fn assert_runs(worker: &mut Worker) {
+    assert!(worker.is_running(), "the worker gave up:\n{}", worker.said());
+}
+
+async fn store_away_for(setup: Setup, away: Duration) {
+    let mut world = World::usual(setup).await;
+    let mut way = Way::open(bed::weed_endpoint()).await;
+    world.set("STORE__ENDPOINT_URL", &way.endpoint());
+    let sent = load(&world, 300).await;
     let mut worker = world.worker_until_empty();
     world.receipts_reach(40, Duration::from_secs(60)).await;
-    drop(way);
-    sleep(Duration::from_secs(1)).await;
+    way.cut().await;
+    sleep(IN_THE_AIR).await;
     let (before, fetches) = (world.receipts().await, world.origin.log("/blob").await.len());
     sleep(away).await;
-    assert!(worker.is_running(), "the worker gave up:\n{}", worker.said());
+    assert_runs(&mut worker);
     let fetched = world.origin.log("/blob").await.len() - fetches;
     assert_eq!(world.receipts().await, before, "a receipt was written through a way that was cut");
     assert!(before < sent.len(), "all was done before the outage");
-    let _way = Way::open(port).await;
+    way.reopen().await;
     worker.ends_with(0, Duration::from_secs(100)).await;
     let (report, _) = world.all_right(&format!("300 tasks, the store away for {away:?}"), &sent).await;
     eprintln!("   {before} receipts before it, {fetched} fetches begun during it");
@@ -67,18 +53,87 @@ async fn store_away_for(away: Duration) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_store_that_goes_away_costs_no_second_fetch() {
-    store_away_for(Duration::from_secs(30)).await;
+async fn a_store_that_goes_away_costs_no_second_fetch_on_rabbitmq() {
+    store_away_for(Setup::AmqpS3, Duration::from_secs(30)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_goes_away_costs_no_second_fetch_on_sqs() {
+    store_away_for(Setup::SqsS3, Duration::from_secs(30)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_goes_away_costs_no_second_fetch_on_fifo_queues() {
+    store_away_for(Setup::FifoS3, Duration::from_secs(10)).await;
+}
+
+/// SQS is cut off, in both directions and with what is under way, and comes back.
+async fn queues_away(setup: Setup, lease: &str) {
+    let mut world = World::usual(setup).await;
+    let mut way = Way::open(bed::ministack_endpoint()).await;
+    world.set("AWS__SQS_ENDPOINT_URL", &way.endpoint());
+    world.set("QUEUE__LEASE", lease);
+    let sent = load(&world, 300).await;
+    let mut worker = world.worker_until_empty();
+    world.receipts_reach(40, Duration::from_secs(60)).await;
+    way.cut().await;
+    let away = Duration::from_secs(10);
+    sleep(away).await;
+    assert_runs(&mut worker);
+    let (before, asked) = (world.receipts().await, way.asked().len());
+    assert!(before < sent.len(), "all was done before the outage");
+    // Whoever held a message may have lost it; what was stored by now must not be fetched again.
+    let hit = Hit::now(&world).await;
+    way.reopen().await;
+    worker.ends_with(0, Duration::from_secs(100)).await;
+    let (report, seen) = world.all_right(&format!("300 tasks, SQS away for {away:?}, a lease of {lease}"), &sent).await;
+    eprintln!("   {before} receipts before it came back, {asked} requests until then, {} in all", way.asked().len());
+    assert_eq!(fetched_again(&[hit], &seen, &sent), Vec::<String>::new(), "fetched although a copy was there");
+    assert_eq!(seen.dead.len(), 0, "an outage is nobody's attempt");
+    if lease == "2m" {
+        assert_eq!(report.most_fetches, 1, "no lease has ended, so nothing may be fetched twice");
+    }
+    world.clear().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn queues_that_go_away_cost_no_second_fetch_on_sqs() {
+    queues_away(Setup::SqsS3, "2m").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn queues_that_go_away_for_longer_than_a_lease_lose_nothing_on_fifo_queues() {
+    queues_away(Setup::FifoS3, "5s").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn customers_storage_and_keys_that_go_away_fail_no_task() {
+    let mut world = World::usual(Setup::SqsS3).await;
+    let away = Duration::from_secs(8);
+    // Nobody gives keys at first…
+    world.customers.as_mut().unwrap().sts.cut().await;
+    let sent = load(&world, 200).await;
+    let mut worker = world.worker_until_empty();
+    sleep(away).await;
+    world.customers.as_mut().unwrap().sts.reopen().await;
+    // …and then, with keys at hand, the buckets are away.
+    world.receipts_reach(60, Duration::from_secs(60)).await;
+    world.customers.as_mut().unwrap().s3.cut().await;
+    sleep(away).await;
+    assert_runs(&mut worker);
+    assert!(world.receipts().await < sent.len(), "all was done before the outage");
+    world.customers.as_mut().unwrap().s3.reopen().await;
+    worker.ends_with(0, Duration::from_secs(100)).await;
+    world.all_right(&format!("200 tasks, STS and then customers' S3 away for {away:?} each"), &sent).await;
+    world.clear().await;
 }
 
 mod long {
-    use super::{Duration, store_away_for};
+    use super::super::world::sized;
+    use super::{Duration, Setup, store_away_for};
 
-    /// Five minutes where a person asks for them (`LONGSHORE_TEST_LONG=1`), one and a half otherwise.
     #[tokio::test(flavor = "multi_thread")]
-    #[expect(clippy::disallowed_methods, reason = "how long the test may take is the test's setting")]
     async fn a_store_that_is_away_for_minutes_costs_no_second_fetch() {
-        let is_long = std::env::var_os("LONGSHORE_TEST_LONG").is_some();
-        store_away_for(Duration::from_secs(if is_long { 300 } else { 90 })).await;
+        store_away_for(Setup::AmqpS3, Duration::from_secs(sized(300, 90))).await;
     }
 }

@@ -91,6 +91,12 @@ impl Worker {
         }
     }
 
+    /// `kill -TERM`, and asserts that it ends with everything settled.
+    pub(crate) async fn ends_in_peace(mut self) {
+        self.terminate();
+        self.ends_with(0, Duration::from_secs(40)).await;
+    }
+
     /// Waits until it ends, and asserts that it did so with `code`.
     pub(crate) async fn ends_with(&mut self, code: i32, within: Duration) {
         let status = self.ended(within).await;

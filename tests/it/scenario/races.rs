@@ -73,3 +73,19 @@ async fn two_workers_give_copies_of_a_task_one_receipt_while_the_status_alternat
     race(Setup::AmqpS3, "status", 2).await;
     race(Setup::LocalFile, "status", 2).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn copies_of_a_task_on_sqs_get_one_receipt_while_the_bytes_alternate() {
+    race(Setup::SqsS3, "bytes", 1).await;
+    race(Setup::SqsS3, "bytes", 2).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_workers_give_copies_of_a_task_on_sqs_one_receipt_while_the_status_alternates() {
+    race(Setup::SqsS3, "status", 2).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_workers_give_copies_of_a_task_on_fifo_queues_one_receipt_while_the_bytes_alternate() {
+    race(Setup::FifoS3, "bytes", 2).await;
+}

@@ -1,6 +1,6 @@
 //! What was seen of a world after its workers had ended: plain values, so that the checker can be checked.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::http::Content;
 use super::origin::Request;
@@ -36,7 +36,9 @@ pub(crate) struct Seen {
     pub(crate) dead: Vec<Dead>,
     /// Messages left, by queue.
     pub(crate) left: Vec<(String, u64)>,
-    /// The origin's log.
+    /// What may be claimed: kind, name and team.
+    pub(crate) claims: BTreeSet<[String; 3]>,
+    /// The log of the origin and of the customers' buckets.
     pub(crate) log: Vec<Request>,
     /// What the origin serves, by target.
     pub(crate) served: HashMap<String, Vec<Content>>,

@@ -1,12 +1,19 @@
 //! Draws tasks of all kinds from a seed, each with its expected end.
 
+mod buckets;
+
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use serde_json::{Value, json};
 
+use super::customers::{Customers, Object};
 use super::expect::{End, Outcome, Part, Sent, Wanted};
 use super::origin::Origin;
+use super::world::World;
 use super::{bad_messages, hard_urls};
+
+/// The teams whose sources are plain URLs.
+const PLAIN_TEAMS: [&str; 2] = ["acme", "beta"];
 
 /// Draws messages.
 pub(crate) struct Draw<'a> {
@@ -18,6 +25,12 @@ pub(crate) struct Draw<'a> {
     large_left: u32,
     /// Added to the queries of what is fetched.
     how: String,
+    /// Whose buckets are read too.
+    customers: Option<&'a Customers>,
+    /// Whose task is drawn.
+    team: &'static str,
+    /// What must be put into the customers' buckets.
+    objects: Vec<Object>,
     /// The last number of the origin's address that is asked: 127.0.0.1 and on.
     host: u8,
 }
@@ -25,7 +38,27 @@ pub(crate) struct Draw<'a> {
 impl<'a> Draw<'a> {
     /// Draws from `seed`, for fetches from `origin`.
     pub(crate) fn new(seed: u64, origin: &'a Origin) -> Self {
-        Self { origin, random: StdRng::seed_from_u64(seed), drawn: 0, large_left: 6, how: String::new(), host: 1 }
+        Self {
+            origin,
+            random: StdRng::seed_from_u64(seed),
+            drawn: 0,
+            large_left: 6,
+            how: String::new(),
+            customers: None,
+            team: PLAIN_TEAMS[0],
+            objects: Vec::new(),
+            host: 1,
+        }
+    }
+
+    /// Draws for a world: from its customers' buckets too, where it has any.
+    pub(crate) fn of(seed: u64, world: &'a World) -> Self {
+        Self { customers: world.customers.as_ref(), ..Self::new(seed, &world.origin) }
+    }
+
+    /// What must be put into the customers' buckets before the messages are sent.
+    pub(crate) fn objects(&mut self) -> Vec<Object> {
+        std::mem::take(&mut self.objects)
     }
 
     /// Makes the origin wait so many seconds before each answer's body.
@@ -110,8 +143,8 @@ impl<'a> Draw<'a> {
 
     fn task_of(&mut self, drawn: Vec<(Value, Outcome)>) -> Sent {
         self.drawn += 1;
-        let (team, task) =
-            (*["acme", "beta"].get(self.random.random_range(0..2)).unwrap(), format!("t-{}", self.drawn));
+        let (team, task) = (self.team, format!("t-{}", self.drawn));
+        self.team = self.any_team();
         let mut attachments = Vec::new();
         let mut parts = Vec::new();
         for (index, (mut attachment, outcome)) in drawn.into_iter().enumerate() {
@@ -131,6 +164,12 @@ impl<'a> Draw<'a> {
         Sent::new(format!("m-{task}"), body.to_string(), end)
     }
 
+    fn any_team(&mut self) -> &'static str {
+        let customers = self.customers.into_iter().flat_map(Customers::all).map(|customer| customer.team);
+        let teams: Vec<_> = PLAIN_TEAMS.into_iter().chain(customers).collect();
+        teams[self.random.random_range(0..teams.len())]
+    }
+
     /// The same message twice.
     fn twice(&mut self) -> [Sent; 2] {
         let first = self.task(true);
@@ -140,7 +179,10 @@ impl<'a> Draw<'a> {
 
     /// Two messages with one task id and other attachments.
     fn conflicting(&mut self) -> [Sent; 2] {
+        // The same content by another team may not be had: whose bucket would it be?
+        let customers = self.customers.take();
         let (first, other) = (self.task(false), self.task(false));
+        self.customers = customers;
         let (mut body, mut end): (Value, _) = (serde_json::from_slice(&other.body).unwrap(), other.end);
         let wanted = first.wanted().unwrap();
         body["task_id"] = json!(wanted.task);
@@ -175,6 +217,11 @@ impl<'a> Draw<'a> {
     }
 
     fn attachment(&mut self, hard: bool) -> (Value, Outcome) {
+        if let Some(customer) = self.customers.and_then(|customers| customers.of(self.team))
+            && self.random.random_bool(0.6)
+        {
+            return self.of_bucket(customer);
+        }
         match self.random.random_range(0..if hard { 100 } else { 80 }) {
             0..38 => self.blob(""),
             38..42 => self.blob("&etag="),
@@ -196,7 +243,15 @@ impl<'a> Draw<'a> {
             86..90 => self.blob("&first_byte_delay=0.3"),
             90 => self.failing("&status=500", "unavailable"),
             91 => self.failing("&truncate=10", "truncated"),
-            _ => hard_urls::pick(self.random.random(), self.number(), self.origin),
+            _ => {
+                let (url, outcome) = hard_urls::pick(self.random.random(), self.number(), self.origin);
+                match self.customers.and_then(|customers| customers.of(self.team)) {
+                    Some(customer) if url["url"].as_str().is_some_and(|url| url.starts_with("s3://")) => {
+                        (url, buckets::unlisted(customer))
+                    }
+                    Some(_) | None => (url, outcome),
+                }
+            }
         }
     }
 

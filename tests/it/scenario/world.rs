@@ -5,32 +5,40 @@ use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
-use longshore::ports::queue::Outgoing;
 use tempfile::TempDir;
 use tokio::time::{Instant, sleep};
 
 use super::broker::Broker;
 use super::check::{self, Report};
+use super::customers::{self, Customer, Customers, OUR_ACCOUNT, OUR_SECRET, Object};
 use super::embedded::Embedded;
-use super::expect::Sent;
+use super::expect::{Sent, Wanted};
 use super::origin::Origin;
 use super::process::Worker;
+use super::queue::Queue;
 use super::seen::Seen;
+use super::sqs::Sqs;
 use super::vault::{BUCKET, Vault};
 use crate::bed;
+use crate::sqs::fixture::Kind;
+
+/// The whole of a size where a person asks for it (`make test-long`), else the usual one.
+#[expect(clippy::disallowed_methods, reason = "how long a test may take is the test's setting")]
+pub(crate) fn sized<T>(whole: T, usual: T) -> T {
+    if std::env::var_os("LONGSHORE_TEST_LONG").is_some() { whole } else { usual }
+}
 
 /// Which of the supported deployments a world is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Setup {
     /// RabbitMQ and SeaweedFS.
     AmqpS3,
+    /// SQS standard queues and SeaweedFS.
+    SqsS3,
+    /// SQS FIFO queues and SeaweedFS.
+    FifoS3,
     /// The embedded queue and a folder.
     LocalFile,
-}
-
-enum Queue {
-    Broker(Broker),
-    Embedded(Embedded),
 }
 
 /// A world.
@@ -39,7 +47,9 @@ pub(crate) struct World {
     pub(crate) origin: Origin,
     pub(crate) vault: Vault,
     pub(crate) folder: TempDir,
-    queue: Queue,
+    pub(crate) queue: Queue,
+    /// Whose buckets tasks may name, where there are any.
+    pub(crate) customers: Option<Customers>,
     environment: BTreeMap<String, String>,
     workers: AtomicU32,
     was_killed: AtomicBool,
@@ -50,7 +60,23 @@ pub(crate) struct World {
 /// The teams that there are.
 const TEAMS: &str = "[acme]\n[beta]\n[slow]\n";
 
+impl Setup {
+    /// Whether its queues are SQS's.
+    pub(crate) fn is_sqs(self) -> bool {
+        matches!(self, Self::SqsS3 | Self::FifoS3)
+    }
+}
+
 impl World {
+    /// Makes a world of a deployment's usual kind: on SQS with customers that let us into their buckets, in every way there is.
+    pub(crate) async fn usual(setup: Setup) -> Self {
+        let mut world = Self::new(setup).await;
+        if setup.is_sqs() {
+            world.let_in(Customers::in_the_emulator(&customers::ALL).await);
+        }
+        world
+    }
+
     /// Makes a world whose origin answers on one host.
     pub(crate) async fn new(setup: Setup) -> Self {
         Self::with_hosts(setup, 1).await
@@ -66,6 +92,11 @@ impl World {
                 bed::require("weed");
                 (Queue::Broker(Broker::new(&name).await), Vault::in_bucket(&name).await)
             }
+            Setup::SqsS3 | Setup::FifoS3 => {
+                bed::require("weed");
+                let kind = if setup == Setup::SqsS3 { Kind::Standard } else { Kind::Fifo };
+                (Queue::Sqs(Sqs::new(&name, kind).await), Vault::in_bucket(&name).await)
+            }
             Setup::LocalFile => {
                 let root = folder.path().join("store");
                 (Queue::Embedded(Embedded::new(folder.path())), Vault::Folder(root))
@@ -77,6 +108,7 @@ impl World {
             vault,
             folder,
             queue,
+            customers: None,
             environment: BTreeMap::new(),
             workers: AtomicU32::new(0),
             was_killed: AtomicBool::new(false),
@@ -89,20 +121,13 @@ impl World {
     }
 
     fn write_files(&self) {
-        let (queue, store) = match (&self.queue, &self.vault) {
-            (Queue::Broker(broker), Vault::Bucket { prefix, .. }) => {
+        let queue = self.queue.config();
+        let store = match &self.vault {
+            Vault::Bucket { prefix, .. } => {
                 let endpoint = bed::weed_endpoint();
-                (
-                    broker.config(),
-                    format!("url = \"s3://{BUCKET}/{prefix}\"\nendpoint_url = \"{endpoint}\"\nregion = \"us-east-1\""),
-                )
+                format!("url = \"s3://{BUCKET}/{prefix}\"\nendpoint_url = \"{endpoint}\"\nregion = \"us-east-1\"")
             }
-            (Queue::Embedded(embedded), Vault::Folder(root)) => {
-                (embedded.config(), format!("url = \"file:{}\"", root.display()))
-            }
-            (Queue::Broker(_), Vault::Folder(_)) | (Queue::Embedded(_), Vault::Bucket { .. }) => {
-                unreachable!("a set-up is one or the other")
-            }
+            Vault::Folder(root) => format!("url = \"file:{}\"", root.display()),
         };
         let config = format!(
             "state_dir = \"state\"\n{queue}[store]\n{store}\n[sources.http]\nallow_networks = [\"127.0.0.0/8\"]\n\
@@ -110,6 +135,22 @@ impl World {
         );
         std::fs::write(self.folder.path().join("longshore.toml"), config).unwrap();
         std::fs::write(self.folder.path().join("teams.toml"), TEAMS).unwrap();
+    }
+
+    /// Lets these customers in: their records are in the teams file, and their buckets and roles are asked by their ways.
+    pub(crate) fn let_in(&mut self, customers: Customers) {
+        self.set("SOURCES__S3__ENDPOINT_URL", &customers.s3.endpoint());
+        self.set("AWS__STS_ENDPOINT_URL", &customers.sts.endpoint());
+        let teams = format!("{TEAMS}{}", customers.records());
+        std::fs::write(self.folder.path().join("teams.toml"), teams).unwrap();
+        self.customers = Some(customers);
+    }
+
+    /// Puts what a [`super::tasks::Draw`] has drawn into the customers' buckets.
+    pub(crate) async fn put(&self, objects: &[Object]) {
+        if let Some(customers) = &self.customers {
+            customers.put(objects).await;
+        }
     }
 
     /// Sets a configuration key (`SECTION__KEY`) for all workers from now on.
@@ -130,11 +171,7 @@ impl World {
 
     /// Puts messages on the task queue.
     pub(crate) async fn send(&self, sent: &[Sent]) {
-        let messages: Vec<Outgoing> = sent.iter().map(outgoing).collect();
-        match &self.queue {
-            Queue::Broker(broker) => broker.send(&messages).await,
-            Queue::Embedded(embedded) => embedded.send(&messages).await,
-        }
+        self.queue.send(sent).await;
     }
 
     /// Starts a worker that runs until it is stopped.
@@ -162,28 +199,52 @@ impl World {
         let number = self.workers.fetch_add(1, Ordering::Relaxed);
         let log = self.folder.path().join(format!("worker-{number}.log"));
         let file = std::fs::File::create(&log).unwrap();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_longshore"));
-        command
-            .arg("--config")
-            .arg(self.folder.path().join("longshore.toml"))
-            .args(arguments)
-            .current_dir(self.folder.path())
-            .env("AWS_ACCESS_KEY_ID", "test")
-            .env("AWS_SECRET_ACCESS_KEY", "test")
-            .env("LONGSHORE__TELEMETRY__LOG_FORMAT", "text")
-            .envs(&self.environment)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(file);
+        let mut command = self.command(arguments);
+        command.stdout(Stdio::null()).stderr(file);
         if let Some(blow) = blow {
             command.env("LONGSHORE_TEST_CRASH", blow);
         }
         Worker::new(command.spawn().unwrap(), log)
     }
 
+    /// A command of the program in this world.
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_longshore"));
+        command
+            .arg("--config")
+            .arg(self.folder.path().join("longshore.toml"))
+            .args(arguments)
+            .current_dir(self.folder.path())
+            .env("AWS_ACCESS_KEY_ID", OUR_ACCOUNT)
+            .env("AWS_SECRET_ACCESS_KEY", OUR_SECRET)
+            .env("LONGSHORE__TELEMETRY__LOG_FORMAT", "text")
+            .envs(&self.environment)
+            .stdin(Stdio::null());
+        command
+    }
+
+    /// Runs a command to its end, asserts that it succeeds, and returns what it printed.
+    pub(crate) async fn says(&self, arguments: &[&str]) -> String {
+        let mut command = self.command(arguments);
+        let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{arguments:?} ended with {}: {said}", output.status);
+        String::from_utf8(output.stdout).unwrap()
+    }
+
     /// Runs one worker until the queue is empty.
     pub(crate) async fn run_until_empty(&self, within: Duration) {
         self.worker_until_empty().ends_with(0, within).await;
+    }
+
+    /// Brings all of `sent` to its end. On SQS to be sure that a queue is empty takes a worker long, so the test looks itself.
+    pub(crate) async fn finish(&self, sent: &[Sent], within: Duration) {
+        if !self.setup.is_sqs() {
+            return self.run_until_empty(within).await;
+        }
+        let worker = self.worker();
+        self.announced(sent, within).await;
+        worker.ends_in_peace().await;
     }
 
     /// Notes that a worker was killed.
@@ -204,18 +265,12 @@ impl World {
         }
     }
 
-    /// Waits until all of `sent` have their receipts and nothing is left on the queue.
+    /// Waits until all tasks of `sent` have their receipts and nothing is left on the queue.
     pub(crate) async fn announced(&self, sent: &[Sent], within: Duration) {
         let began = Instant::now();
-        self.receipts_reach(sent.len(), within).await;
-        loop {
-            let left = match &self.queue {
-                Queue::Broker(broker) => broker.events_waiting().await == 0,
-                Queue::Embedded(embedded) => embedded.left().await.iter().any(|(_, count)| *count > 0),
-            };
-            if !left {
-                return;
-            }
+        let tasks: BTreeSet<_> = sent.iter().filter_map(Sent::wanted).map(Wanted::receipt_key).collect();
+        self.receipts_reach(tasks.len(), within).await;
+        while self.queue.is_busy().await {
             assert!(began.elapsed() < within, "not settled after {within:?}");
             sleep(Duration::from_millis(100)).await;
         }
@@ -226,18 +281,17 @@ impl World {
         self.vault.keys().await.iter().filter(|key| key.contains("/receipts/")).count()
     }
 
-    /// Looks at everything. The queues of events and dead letters are empty afterwards (on RabbitMQ).
+    /// Looks at everything. The queues of events and dead letters are empty afterwards (on RabbitMQ and SQS).
     pub(crate) async fn look(&self, sent: &[Sent]) -> Seen {
         let targets = sent.iter().filter_map(Sent::wanted).flat_map(|wanted| &wanted.parts);
         let oracles = targets.filter_map(|part| part.outcome.oracle());
         let oracles: BTreeSet<(String, u32)> = oracles.map(|(target, times)| (target.to_owned(), times)).collect();
         // The log is read first: asking for the truth is no fetch of the worker's.
-        let log = self.origin.log("").await;
+        let mut log = self.origin.log("").await;
+        log.extend(self.customers.iter().flat_map(Customers::log));
         let served = self.origin.contents(oracles).await;
-        let (events, dead, left) = match &self.queue {
-            Queue::Broker(broker) => (broker.take_events().await, broker.take_dead().await, broker.left().await),
-            Queue::Embedded(embedded) => (embedded.events().await, embedded.dead().await, embedded.left().await),
-        };
+        let queue = &self.queue;
+        let (events, dead, left) = (queue.events().await, queue.dead().await, queue.left().await);
         Seen {
             kept: self.vault.contents().await,
             uri_prefix: self.vault.uri_prefix(),
@@ -246,10 +300,25 @@ impl World {
             left,
             log,
             served,
+            claims: self.claims(),
             was_killed: self.was_killed.load(Ordering::Relaxed),
             raced: self.raced,
             unfinished: self.vault.unfinished().await,
         }
+    }
+
+    /// What each customer may claim as its own: kind, name and team.
+    fn claims(&self) -> BTreeSet<[String; 3]> {
+        let claims = |customer: &Customer| {
+            let team = customer.team.to_owned();
+            let names = [
+                ("bucket", customer.bucket.clone()),
+                ("role", customer.role_in_record()),
+                ("external_id", customer.recorded_id()),
+            ];
+            names.map(|(kind, name)| [kind.to_owned(), name, team.clone()])
+        };
+        self.customers.iter().flat_map(Customers::all).flat_map(claims).collect()
     }
 
     /// Looks at everything, prints the counts, and asserts that all of it is right.
@@ -264,19 +333,6 @@ impl World {
     /// Takes away what is not in the world's own folder.
     pub(crate) async fn clear(self) {
         self.vault.clear().await;
-        if let Queue::Broker(broker) = &self.queue {
-            broker.clear().await;
-        }
-    }
-}
-
-fn outgoing(sent: &Sent) -> Outgoing {
-    let team = sent.team_attribute.clone();
-    Outgoing {
-        id: sent.id.clone(),
-        body: sent.body.clone(),
-        attributes: team.map(|team| ("team".to_owned(), team)).into_iter().collect(),
-        // As producers are asked to: queues that choose by team choose by it.
-        group: sent.wanted().map(|wanted| wanted.team.clone()),
+        self.queue.clear().await;
     }
 }

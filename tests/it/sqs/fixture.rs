@@ -92,7 +92,10 @@ impl Pair {
     }
 }
 
-async fn create(sqs: &aws_sdk_sqs::Client, name: &str, kind: Kind, settings: &[(QueueAttributeName, &str)]) -> String {
+/// Makes a queue and returns its URL.
+pub(crate) async fn create(
+    sqs: &aws_sdk_sqs::Client, name: &str, kind: Kind, settings: &[(QueueAttributeName, &str)],
+) -> String {
     let mut asked = sqs.create_queue();
     asked = match kind {
         Kind::Standard => asked.queue_name(name),
@@ -176,6 +179,10 @@ impl Queue for Contract {
 
     async fn depth(&self) -> Result<Depth, QueueError> {
         self.queue.depth().await
+    }
+
+    async fn due(&self, span: Duration) -> Result<u64, QueueError> {
+        self.queue.due(span).await
     }
 
     fn count_lag(&self) -> Duration {

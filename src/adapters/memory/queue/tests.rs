@@ -108,6 +108,10 @@ impl<M: Mutation> Queue for Broken<M> {
         self.0.depth().await
     }
 
+    async fn due(&self, span: Duration) -> Result<u64, QueueError> {
+        self.0.due(span).await
+    }
+
     fn count_lag(&self) -> Duration {
         self.0.count_lag()
     }

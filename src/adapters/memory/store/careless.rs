@@ -1,11 +1,14 @@
 //! A store that takes conditions and ignores them, as some S3-compatible servers do: what probe and contract must find out.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use bytes::Bytes;
 
 use super::MemoryStore;
 use crate::adapters::store::probe::{Probed, probe};
 use crate::domain::object_key::Key;
+use crate::domain::webhook::body::Link;
 use crate::ports::store::{Head, ObjectMeta, ObjectStream, Put, Store, StoreError, Upload};
 
 /// A memory store whose puts or uploads overwrite.
@@ -90,6 +93,10 @@ impl Store for Careless {
 
     fn uri(&self, key: &Key) -> String {
         self.inner.uri(key)
+    }
+
+    async fn link(&self, key: &Key, lasts: Duration) -> Result<Option<Link>, StoreError> {
+        self.inner.link(key, lasts).await
     }
 
     async fn probe(&self) -> Result<(), StoreError> {

@@ -46,11 +46,11 @@ async fn a_secret_that_changes_beside_an_unchanged_file_is_read_anew() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("teams.toml");
     std::fs::write(folder.path().join("key"), "old").expect("written");
-    std::fs::write(&path, "[a.callback]\nsecret = \"file:key\"\n").expect("written");
+    std::fs::write(&path, "[a.callback]\nauth_key = \"file:key\"\n").expect("written");
     let teams = TeamsFile::open(&path, &options(folder.path())).expect("a good file");
     std::fs::write(folder.path().join("key"), "new").expect("written");
     later().await;
-    let secret = team(&teams.directory(), "a").callback.and_then(|callback| callback.secret);
+    let secret = team(&teams.directory(), "a").callback.and_then(|callback| callback.auth_key);
     assert_eq!(secret.as_deref(), Some("new"));
 }
 
@@ -68,7 +68,7 @@ async fn a_file_that_is_missing_or_bad_at_the_start_is_an_error() {
 #[cfg(feature = "testing")]
 mod contract {
     use super::*;
-    use crate::testing::contracts::teams::Fixture;
+    use crate::testing::contracts::teams::{Fixture, bucket_of};
 
     async fn fixture() -> Fixture {
         let folder = tempfile::tempdir().expect("a folder");
@@ -78,7 +78,12 @@ mod contract {
         Fixture {
             teams: Arc::new(teams),
             replace: Box::new(move |list| {
-                let tables = list.iter().map(|(name, profile)| format!("[{name}]\nnormalize = \"{profile}\"\n"));
+                let tables = list.iter().map(|(name, profile)| {
+                    let bucket = bucket_of(name);
+                    format!(
+                        "[{name}]\nnormalize = \"{profile}\"\n[{name}.aws]\naccess = \"cross-account\"\nbuckets = [\"{bucket}\"]\n"
+                    )
+                });
                 // Written whole beside the file and renamed, as editors and Kubernetes do.
                 let new = path.with_extension("new");
                 std::fs::write(&new, tables.collect::<String>()).expect("written");

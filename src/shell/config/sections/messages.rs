@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::domain::id::TeamId;
 use crate::shell::config::address::QueueUrl;
 use crate::shell::config::text;
 use crate::shell::config::units::{Network, TimeSpan};
@@ -46,7 +47,7 @@ pub struct SnsTopic {
     pub arn: String,
     /// The customer's team, where the topic is a customer's.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub team: Option<String>,
+    pub team: Option<TeamId>,
 }
 
 #[derive(Deserialize, schemars::JsonSchema)]
@@ -60,15 +61,17 @@ impl TryFrom<WrittenTopic> for SnsTopic {
     type Error = String;
 
     fn try_from(written: WrittenTopic) -> Result<Self, String> {
-        let topic = match written {
-            WrittenTopic::Arn(arn) => Self { arn, team: None },
-            WrittenTopic::WithTeam { arn, team } => Self { arn, team },
+        let (arn, team) = match written {
+            WrittenTopic::Arn(arn) => (arn, None),
+            WrittenTopic::WithTeam { arn, team } => (arn, team),
         };
-        if topic.arn.starts_with("arn:") && topic.arn.contains(":sns:") {
-            Ok(topic)
-        } else {
-            Err(format!("{:?} is no topic's ARN: write \"arn:aws:sns:REGION:ACCOUNT:NAME\"", topic.arn))
+        let parts: Vec<&str> = arn.split(':').collect();
+        let is_topic = matches!(parts[..], ["arn", _, "sns", _, _, _]) && parts.iter().all(|part| !part.is_empty());
+        if !is_topic {
+            return Err(format!("{arn:?} is no topic's ARN: write \"arn:aws:sns:REGION:ACCOUNT:NAME\""));
         }
+        let team = team.map(TeamId::new).transpose().map_err(|bad| bad.to_string())?;
+        Ok(Self { arn, team })
     }
 }
 

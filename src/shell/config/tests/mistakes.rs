@@ -108,6 +108,13 @@ fn sqs_needs_queue_urls_of_its_own_kind() {
         "webhooks.queue_url",
         "must be a queue URL on SQS",
     );
+    for (queue, part) in
+        [("w.fifo", "must be a standard queue"), ("q", "another queue's URL"), ("d", "another queue's URL")]
+    {
+        let webhooks = format!("[webhooks]\nqueue_url = \"{SQS}/{queue}\"");
+        check_refused(&file("q", &format!("{SQS}/d"), &webhooks), "webhooks.queue_url", part);
+    }
+    loaded(&file("q.fifo", &format!("{SQS}/d.fifo"), &format!("[webhooks]\nqueue_url = \"{SQS}/w\"")));
     check_refused(
         &format!("[queue]\nurl = \"amqp://mq\"\ndead_letter = \"{SQS}/d\""),
         "queue.dead_letter",
@@ -133,12 +140,31 @@ fn a_file_that_is_no_toml_is_told_by_line_beside_the_environments_mistakes() {
 }
 
 #[test]
+fn envelopes_are_taken_by_exact_names_only() {
+    let topic = "arn:aws:sns:eu-west-1:111122223333:t";
+    let good = format!(
+        "[queue]\nsns_topics = [\"{topic}\", {{ arn = \"{topic}2\", team = \"acme\" }}]\npointer_buckets = [\"raw-bodies\"]"
+    );
+    loaded(&good);
+    for (queue, says) in [
+        (format!("sns_topics = [\"{topic}\", \"{topic}\"]"), "queue.sns_topics: names arn:aws:sns:"),
+        ("sns_topics = [\"arn:aws:sqs:eu-west-1:1:t\"]".to_owned(), "is no topic's ARN"),
+        ("sns_topics = [\"arn:aws:sns:eu-west-1::t\"]".to_owned(), "is no topic's ARN"),
+        (format!("sns_topics = [{{ arn = \"{topic}\", team = \"Acme\" }}]"), "team must be 1 to 64"),
+        ("pointer_buckets = [\"raw-*\"]".to_owned(), "queue.pointer_buckets: holds \"raw-*\""),
+        ("pointer_buckets = [\"\"]".to_owned(), "queue.pointer_buckets: holds \"\""),
+    ] {
+        let errors = try_load(&format!("[queue]\n{queue}\n"), &[]).unwrap_err();
+        assert!(matches!(&errors[..], [only] if only.contains(says)), "{queue}: {errors:#?}");
+    }
+}
+
+#[test]
 fn what_is_not_built_yet_is_refused_with_the_rest() {
     let file = format!(
-        "[queue]\nurl = \"{SQS}/q\"\ndead_letter = \"{SQS}/d\"\nsns_topics = [\"arn:aws:sns:eu-west-1:1:t\"]\nsns_certificates = \"c\"\n\
-         pointer_buckets = [\"b\"]\nlease = \"1ms\"\n[events]\nurl = \"{SQS}/e\"\n[webhooks]\nqueue_url = \"{SQS}/w\"\n\
+        "[queue]\nurl = \"{SQS}/q\"\ndead_letter = \"{SQS}/d\"\nlease = \"1ms\"\n[events]\nurl = \"{SQS}/e\"\n[webhooks]\nqueue_url = \"{SQS}/w\"\n\
          [teams]\nsource = \"https://t.test/{{team}}\"\n[sources.http]\negress_proxy = \"http://p:1\"\n[normalize.web]\nquality = 3\n\
-         [limits.shared]\nredis_url = \"redis://r\"\n[telemetry]\notlp_endpoint = \"http://o\"\n"
+         [telemetry]\notlp_endpoint = \"http://o\"\n"
     );
     let errors = load_with(&file, &[], unsupported::unsupported).unwrap_err();
     let (not_yet, rest): (Vec<_>, Vec<_>) =
@@ -146,19 +172,14 @@ fn what_is_not_built_yet_is_refused_with_the_rest() {
     assert_eq!(rest.len(), 1, "{rest:#?}");
     assert!(rest[0].contains("queue.lease"), "{rest:#?}");
     for key in [
-        "longshore.toml:4: queue.sns_topics",
-        "longshore.toml:5: queue.sns_certificates",
-        "longshore.toml:6: queue.pointer_buckets",
-        "longshore.toml:11: webhooks.queue_url",
-        "longshore.toml:13: teams.source",
-        "longshore.toml:15: sources.http.egress_proxy",
-        "longshore.toml:17: normalize",
-        "longshore.toml:19: limits.shared.redis_url",
-        "longshore.toml:21: telemetry.otlp_endpoint",
+        "longshore.toml:10: teams.source",
+        "longshore.toml:12: sources.http.egress_proxy",
+        "longshore.toml:14: normalize",
+        "longshore.toml:16: telemetry.otlp_endpoint",
     ] {
         assert!(not_yet.iter().any(|error| error.starts_with(&format!("{key}: "))), "{key}\nin {not_yet:#?}");
     }
-    assert_eq!(not_yet.len(), 9, "{not_yet:#?}");
+    assert_eq!(not_yet.len(), 4, "{not_yet:#?}");
     let errors = load_with("[sources.http]\nbind_address = \"192.0.2.1\"", &[], unsupported::unsupported).unwrap_err();
     assert!(
         matches!(&errors[..], [only] if only.starts_with("longshore.toml:2: sources.http.bind_address: ")),

@@ -36,7 +36,7 @@ log = "info,longshore::engine=debug"
 fn values_are_read_as_their_types() {
     let config = loaded(EVERY_KIND);
     assert_eq!(config.queue.lease.get(), std::time::Duration::from_secs(1));
-    assert_eq!(config.queue.sns_topics[1].team.as_deref(), Some("acme"));
+    assert_eq!(config.queue.sns_topics[1].team.as_ref().map(crate::domain::id::TeamId::as_str), Some("acme"));
     assert_eq!(config.store.url, StoreUrl::S3 { bucket: "internal".into(), prefix: "longshore".into() });
     assert_eq!(config.store.region.as_deref(), Some("eu-west-1"));
     assert_eq!(config.sources.http.allow_networks[1].get().to_string(), "::1/128");

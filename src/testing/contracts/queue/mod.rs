@@ -120,6 +120,7 @@ macro_rules! queue_contract {
                 done_removes_the_message
                 a_retry_counts_the_attempt_and_waits
                 a_long_delay_holds_up_no_other_message
+                what_waits_long_is_not_due_soon
                 a_hand_back_counts_no_attempt
                 hand_backs_never_add_up
                 what_was_put_off_comes_as_it_came

@@ -2,14 +2,17 @@
 
 use std::time::Duration;
 
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 use super::{
-    CLOCK_STEP, Client, LONG_LEASE, QueueFixture, SHORT_LEASE, assert_is, id_of, nothing_comes, outgoing, send, settle,
-    take, take_one,
+    CLOCK_STEP, Client, LONG_LEASE, PATIENCE, QueueFixture, SHORT_LEASE, assert_is, id_of, nothing_comes, outgoing,
+    send, settle, take, take_one,
 };
 use crate::domain::settlement::Settlement;
 use crate::ports::queue::QueueError;
+
+/// What counts as soon.
+const SOON: Duration = Duration::from_secs(10);
 
 const AT_ONCE: Settlement = Settlement::HandBack { delay: Duration::ZERO };
 
@@ -68,6 +71,38 @@ pub async fn a_long_delay_holds_up_no_other_message<F: QueueFixture>() {
     assert_eq!(id_of(&take_one(&client).await), "id-short");
     assert!(settled_at.elapsed() <= F::short_delay() + F::delay_slack(), "the long delay held up the short one");
     nothing_comes(&client, Duration::from_millis(500), "only the long delay is left").await;
+}
+
+/// What waits long is not due soon; what is held, there or comes soon is.
+pub async fn what_waits_long_is_not_due_soon<F: QueueFixture>() {
+    let client = F::fresh(LONG_LEASE).await.client().await;
+    due_becomes(&client, 0).await;
+    send(&client, &["long", "soon", "held"]).await;
+    due_becomes(&client, 3).await;
+    let deliveries = take(&client, 3).await;
+    let by_id = |id: &str| deliveries.iter().find(|d| id_of(d) == id).expect("all three came");
+    let retry = |delay| Settlement::Retry { attempts: 1, delay };
+    settle(&client, by_id("id-long"), &retry(F::long_delay())).await;
+    settle(&client, by_id("id-soon"), &retry(SOON / 2)).await;
+    due_becomes(&client, 2).await;
+    settle(&client, by_id("id-held"), &Settlement::Done).await;
+    due_becomes(&client, 1).await;
+    let soon = take_one(&client).await;
+    assert_eq!(id_of(&soon), "id-soon");
+    settle(&client, &soon, &Settlement::Done).await;
+    due_becomes(&client, 0).await;
+}
+
+async fn due_becomes(client: &Client, expected: u64) {
+    let end = Instant::now() + PATIENCE;
+    loop {
+        let due = client.queue.due(SOON).await.expect("a queue counts");
+        if due == expected {
+            return;
+        }
+        assert!(Instant::now() < end, "{due} are due soon, not {expected}");
+        sleep(Duration::from_millis(50)).await;
+    }
 }
 
 /// A hand-back comes after its delay with as many attempts as before.

@@ -9,7 +9,7 @@ use super::Report;
 use super::tasks::Task;
 
 /// What a receipt holds beside the completion's data.
-const RECEIPTS_OWN: &[&str] = &["event_id", "round", "task_digest", "began_by", "callback_url"];
+const RECEIPTS_OWN: &[&str] = &["event_id", "round", "task_digest", "began_by"];
 /// The largest body.
 const BODY_BYTES_MAX: usize = 20_000;
 

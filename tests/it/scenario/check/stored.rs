@@ -2,7 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde_json::Value;
+
 use super::super::seen::Seen;
+use super::super::vault::Kept;
 use super::Report;
 use super::tasks::Task;
 
@@ -10,8 +13,8 @@ use super::tasks::Task;
 pub(super) fn check(seen: &Seen, tasks: &[Task<'_>], report: &mut Report) {
     let named = named_objects(seen, tasks, report);
     let stems: BTreeSet<String> = named.iter().map(|key| stem(key)).collect();
-    let (mut objects, mut facts, mut probes) = (0, 0, 0);
-    for key in seen.kept.keys() {
+    let (mut objects, mut facts, mut probes, mut claims) = (0, 0, 0, 0);
+    for (key, kept) in &seen.kept {
         let kind = key.split('/').nth(1).unwrap_or_default();
         match (key.starts_with('_'), kind) {
             (false, "receipts") => {}
@@ -27,6 +30,12 @@ pub(super) fn check(seen: &Seen, tasks: &[Task<'_>], report: &mut Report) {
                     report.problem(format!("facts of no object: {key}"));
                 }
             }
+            (true, _) if key.starts_with("_claims/") => {
+                claims += 1;
+                if !is_rightful(seen, kept) {
+                    report.problem(format!("a claim of what is not the team's own: {key}"));
+                }
+            }
             (true, _) if seen.was_killed && key.starts_with("_probe/") => probes += 1,
             // What is known of suspects stays.
             (true, _) if seen.was_killed && key.starts_with("_alone/") => {}
@@ -35,8 +44,17 @@ pub(super) fn check(seen: &Seen, tasks: &[Task<'_>], report: &mut Report) {
     }
     report.count("objects found", objects);
     report.count("facts documents found", facts);
+    report.count("claims found", claims);
     report.count("left by killed probes", probes);
     count_fetches(seen, tasks, report);
+}
+
+fn is_rightful(seen: &Seen, claim: &Kept) -> bool {
+    let Ok(claim) = serde_json::from_slice::<Value>(claim.document.as_deref().unwrap_or_default()) else {
+        return false;
+    };
+    let text = |name: &str| claim[name].as_str().unwrap_or_default().to_owned();
+    seen.claims.contains(&[text("kind"), text("name"), text("team")])
 }
 
 /// All objects that receipts name, each compared with the facts that stand there.

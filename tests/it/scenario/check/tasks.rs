@@ -115,6 +115,7 @@ fn part_fault(seen: &Seen, part: &Part, found: &Value) -> Option<String> {
             (seen.served.get(oracle).cloned().unwrap_or_default(), may_fail.then_some("not_found"))
         }
         Outcome::Text(text) => (vec![Content::of(text.as_bytes())], None),
+        Outcome::Copied { content, .. } => (vec![content.clone()], None),
     };
     let has_failed = found["status"] == "failed"
         && failure.is_some_and(|code| found["error"]["code"] == code)

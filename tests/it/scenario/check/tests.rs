@@ -105,6 +105,7 @@ fn what_is_left_over_is_reported() {
     reports(&stray("acme/facts/ab/ffff.json"), "facts of no object");
     reports(&stray("acme/receipts/t-2.json"), "nobody asked for");
     reports(&stray("_probe/x"), "nothing belongs at");
+    reports(&stray("_claims/bucket/ab.json"), "not the team's own");
     reports(&stray("acme/else"), "nothing belongs at");
     reports(&problems(|seen| seen.left[0].1 = 1), "left on tasks");
     reports(
@@ -112,6 +113,19 @@ fn what_is_left_over_is_reported() {
         "of no receipt",
     );
     reports(&problems(|seen| seen.dead.push(seen.dead[0].clone())), "too many");
+}
+
+#[test]
+fn a_claim_is_right_where_the_team_has_what_it_claims() {
+    let claimed_by = |team: &str| {
+        let claim = json!({"kind": "bucket", "name": "b1", "team": team, "claimed_at": "2026-01-01T00:00:00Z"});
+        problems(move |seen| {
+            seen.claims = [["bucket", "b1", "acme"].map(str::to_owned)].into();
+            seen.kept.insert("_claims/bucket/ab.json".to_owned(), kept(&claim));
+        })
+    };
+    assert_eq!(claimed_by("acme"), "");
+    reports(&claimed_by("beta"), "not the team's own");
 }
 
 #[test]

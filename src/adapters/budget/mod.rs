@@ -1,0 +1,5 @@
+//! Where replicas agree on their limits.
+
+mod redis;
+
+pub use redis::{RedisError, RedisSlots};

@@ -1,0 +1,127 @@
+//! Slots out of Redis: one script decides, by Redis's own clock, so that the replicas' clocks do not matter.
+//!
+//! What is kept there is a number for each key in use, for some seconds longer than its slots reach, and the list of replicas
+//! that were seen lately. Losing all of it costs one burst at most. The connection is made when it is first used and made anew
+//! when it breaks.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::time::Duration;
+
+use ::redis::aio::{ConnectionManager, ConnectionManagerConfig};
+use ::redis::{Client, Script};
+use async_trait::async_trait;
+use tokio::task::JoinHandle;
+use tokio::time::sleep;
+use uuid::Uuid;
+
+use crate::ports::budget::{SharedSlots, SlotsAway};
+
+/// How long Redis may take to answer: an answer decides when a request goes out.
+const ANSWER_WITHIN: Duration = Duration::from_millis(500);
+/// How often a replica says that it is there; one that has not been heard of for three times as long is not counted.
+const SAYS_EVERY: Duration = Duration::from_secs(3);
+const KEY_OF_REPLICAS: &str = "longshore:replicas";
+
+/// Takes ARGV[1] slots, ARGV[2] µs apart, with ARGV[3] µs of slack; answers how many µs from now the first is.
+const TAKE: &str = r"
+local time = redis.call('TIME')
+local now = time[1] * 1000000 + time[2]
+local number, interval, slack = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
+local first = math.max(tonumber(redis.call('GET', KEYS[1]) or '0'), now - slack)
+local after = first + number * interval
+local kept_ms = math.ceil(math.max(after - now, 0) / 1000) + 10000
+redis.call('SET', KEYS[1], string.format('%.3f', after), 'PX', string.format('%.0f', kept_ms))
+return string.format('%.3f', first - now)
+";
+
+/// Notes that ARGV[1] is there, forgets those not heard of for ARGV[2] seconds, and answers how many there are.
+const SAY: &str = r"
+local now = tonumber(redis.call('TIME')[1])
+redis.call('ZADD', KEYS[1], now, ARGV[1])
+redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now - tonumber(ARGV[2]))
+redis.call('EXPIRE', KEYS[1], 3600)
+return redis.call('ZCARD', KEYS[1])
+";
+
+/// A Redis that cannot be used as it is configured, or does not answer.
+#[derive(Debug, thiserror::Error)]
+pub enum RedisError {
+    /// The URL is no Redis URL. A person must change it.
+    #[error("{0}")]
+    BadUrl(String),
+    /// It does not answer now.
+    #[error("{0}")]
+    Away(String),
+}
+
+/// Slots that all replicas draw from one Redis.
+pub struct RedisSlots {
+    connection: ConnectionManager,
+    take: Script,
+    replicas: Arc<AtomicU32>,
+    saying: JoinHandle<()>,
+}
+
+impl Drop for RedisSlots {
+    fn drop(&mut self) {
+        self.saying.abort();
+    }
+}
+
+impl RedisSlots {
+    /// Meets the Redis at `url` (`redis://` or `rediss://`) and says from then on that this replica is there.
+    ///
+    /// # Errors
+    /// [`RedisError`]; its words never hold the URL's password.
+    pub async fn open(url: &str) -> Result<Self, RedisError> {
+        let client = Client::open(url).map_err(|error| RedisError::BadUrl(error.category().to_owned()))?;
+        let config = ConnectionManagerConfig::new()
+            .set_number_of_retries(0)
+            .set_connection_timeout(Some(ANSWER_WITHIN))
+            .set_response_timeout(Some(ANSWER_WITHIN));
+        let away = |error: ::redis::RedisError| RedisError::Away(error.to_string());
+        let connection = ConnectionManager::new_lazy_with_config(client, config).map_err(away)?;
+        let name = Uuid::now_v7().to_string();
+        let seen = say(&connection, &name).await.map_err(away)?;
+        let replicas = Arc::new(AtomicU32::new(seen));
+        let saying = tokio::spawn(keep_saying(connection.clone(), name, Arc::clone(&replicas)));
+        Ok(Self { connection, take: Script::new(TAKE), replicas, saying })
+    }
+}
+
+async fn say(connection: &ConnectionManager, name: &str) -> Result<u32, ::redis::RedisError> {
+    let script = Script::new(SAY);
+    let mut said = script.key(KEY_OF_REPLICAS);
+    said.arg(name).arg(3 * SAYS_EVERY.as_secs());
+    said.invoke_async(&mut connection.clone()).await
+}
+
+async fn keep_saying(connection: ConnectionManager, name: String, replicas: Arc<AtomicU32>) {
+    loop {
+        sleep(SAYS_EVERY).await;
+        // While it is away, the last number that was seen is the best there is.
+        if let Ok(seen) = say(&connection, &name).await {
+            replicas.store(seen.max(1), Relaxed);
+        }
+    }
+}
+
+fn micros(span: Duration) -> String {
+    format!("{:.3}", span.as_secs_f64() * 1e6)
+}
+
+#[async_trait]
+impl SharedSlots for RedisSlots {
+    async fn take(&self, key: &str, number: u32, interval: Duration, slack: Duration) -> Result<Duration, SlotsAway> {
+        let mut asked = self.take.key(format!("longshore:slots:{key}"));
+        asked.arg(number).arg(micros(interval)).arg(micros(slack));
+        let answer = asked.invoke_async::<f64>(&mut self.connection.clone()).await;
+        let wait_us = answer.map_err(|error| SlotsAway(error.to_string()))?;
+        Ok(Duration::try_from_secs_f64(wait_us / 1e6).unwrap_or_default())
+    }
+
+    fn replicas(&self) -> u32 {
+        self.replicas.load(Relaxed)
+    }
+}

@@ -1,0 +1,220 @@
+//! Limits of this process alone.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio::time::{Instant, sleep_until};
+
+use super::slots::{Slots, Spacing};
+use super::{Limit, LimitTable};
+use crate::domain::id::TeamId;
+use crate::domain::source::Place;
+use crate::domain::team::KnownTeam;
+use crate::ports::budget::Budget;
+
+/// Above this many keys, those that have not been used for [`IDLE`] are forgotten.
+const KEYS_MAX: usize = 4096;
+/// A pacer that was idle this long has its full burst again and holds nothing worth keeping, unless slots are further apart.
+const IDLE: Duration = Duration::from_secs(10);
+
+/// Hands out leave for requests and bytes.
+#[derive(Debug)]
+pub struct Paces {
+    table: LimitTable,
+    places: Pacers<Place>,
+    teams: Pacers<TeamId>,
+}
+
+impl Paces {
+    /// Paces by this table.
+    #[must_use]
+    pub fn new(table: LimitTable) -> Self {
+        Self { table, places: Pacers::default(), teams: Pacers::default() }
+    }
+}
+
+#[async_trait]
+impl Budget for Paces {
+    async fn request(&self, team: &KnownTeam, place: &Place) {
+        if *place == Place::Local {
+            return;
+        }
+        self.teams.of(&team.id, self.table.team(team)).request().await;
+        self.places.of(place, self.table.place(place)).request().await;
+    }
+
+    async fn bytes(&self, team: &KnownTeam, place: &Place, bytes: u64) {
+        let (team_limit, place_limit) = (self.table.team(team), self.table.place(place));
+        if team_limit.bytes_per_second.is_some() {
+            self.teams.of(&team.id, team_limit).bytes(bytes).await;
+        }
+        if place_limit.bytes_per_second.is_some() {
+            self.places.of(place, place_limit).bytes(bytes).await;
+        }
+    }
+}
+
+/// A pacer for each key in use; rebuilt when its limit changes.
+#[derive(Debug)]
+struct Pacers<K>(Mutex<HashMap<K, InUse>>);
+
+/// When a pacer was used last, and what it was made for.
+type InUse = (Instant, Limit, Arc<Pacer>);
+
+impl<K> Default for Pacers<K> {
+    fn default() -> Self {
+        Self(Mutex::default())
+    }
+}
+
+impl<K: Eq + Hash + Clone> Pacers<K> {
+    fn of(&self, key: &K, limit: Limit) -> Arc<Pacer> {
+        let now = Instant::now();
+        let mut pacers = self.0.lock().expect("nothing panics while it holds this lock");
+        if let Some((used, made_for, pacer)) = pacers.get_mut(key)
+            && *made_for == limit
+        {
+            *used = now;
+            return Arc::clone(pacer);
+        }
+        if pacers.len() >= KEYS_MAX {
+            pacers.retain(|_, (used, limit, _)| now.duration_since(*used) < idle_after(*limit));
+        }
+        let pacer = Arc::new(Pacer::new(limit, now));
+        pacers.insert(key.clone(), (now, limit, Arc::clone(&pacer)));
+        pacer
+    }
+}
+
+fn idle_after(limit: Limit) -> Duration {
+    Spacing::of_rate(limit.requests_per_second).map_or(IDLE, |spacing| IDLE.max(spacing.interval))
+}
+
+/// The slots of one key.
+#[derive(Debug)]
+struct Pacer {
+    requests: Option<Line>,
+    bytes: Option<Line>,
+}
+
+impl Pacer {
+    fn new(limit: Limit, now: Instant) -> Self {
+        #[expect(clippy::cast_precision_loss, reason = "a pace needs no more digits than a float has")]
+        let bytes_per_second = limit.bytes_per_second.map(|bytes| bytes as f64);
+        Self {
+            requests: Line::of_rate(limit.requests_per_second, now),
+            bytes: bytes_per_second.and_then(|rate| Line::of_rate(rate / f64::from(CELL_BYTES), now)),
+        }
+    }
+
+    async fn request(&self) {
+        if let Some(line) = &self.requests {
+            line.wait(1).await;
+        }
+    }
+
+    async fn bytes(&self, bytes: u64) {
+        if let Some(line) = &self.bytes {
+            line.wait(cells(bytes)).await;
+        }
+    }
+}
+
+/// Bytes are counted in cells of this size.
+pub(super) const CELL_BYTES: u32 = 1024;
+
+/// How many cells `bytes` are.
+pub(super) fn cells(bytes: u64) -> u32 {
+    u32::try_from(bytes.div_ceil(u64::from(CELL_BYTES))).unwrap_or(u32::MAX)
+}
+
+/// A line that is served slot by slot, in the order of asking.
+#[derive(Debug)]
+struct Line {
+    spacing: Spacing,
+    slots: Mutex<Slots>,
+}
+
+impl Line {
+    fn of_rate(rate: f64, now: Instant) -> Option<Self> {
+        Some(Self { spacing: Spacing::of_rate(rate)?, slots: Mutex::new(Slots::from(now)) })
+    }
+
+    /// Takes `number` slots and waits for the last of them: what was asked for at once is then within the limit.
+    async fn wait(&self, number: u32) {
+        let first = {
+            let mut slots = self.slots.lock().expect("nothing panics while it holds this lock");
+            slots.take(Instant::now(), number, self.spacing)
+        };
+        sleep_until(first + self.spacing.interval * number.saturating_sub(1)).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Limits;
+    use super::*;
+    use crate::domain::team::{Team, TeamLimits};
+
+    fn team(name: &str, limits: TeamLimits) -> KnownTeam {
+        let record = Team { limits, ..Team::default() };
+        KnownTeam { id: TeamId::new(name).expect("a good id"), record }
+    }
+
+    fn host() -> Place {
+        Place::Host("h.com".into())
+    }
+
+    /// Sends requests for ten seconds and returns the most that went out in any window of one second.
+    async fn densest_second(paces: &Paces, team: &KnownTeam) -> usize {
+        let (start, mut sent) = (Instant::now(), Vec::new());
+        while start.elapsed() < Duration::from_secs(10) {
+            paces.request(team, &host()).await;
+            sent.push(start.elapsed());
+        }
+        let in_window =
+            |from: Duration| sent.iter().filter(|at| **at >= from && **at < from + Duration::from_secs(1)).count();
+        sent.iter().map(|from| in_window(*from)).max().unwrap_or(0)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn no_second_has_more_requests_than_the_limit_and_five_per_cent() {
+        for (rate, most) in [(1, 2), (10, 11), (100, 105)] {
+            let limit = Limit { requests_per_second: f64::from(rate), ..Limit::default() };
+            let paces = Paces::new(LimitTable::new(Limits { per_host: limit, ..Limits::default() }));
+            let densest = densest_second(&paces, &team("a", TeamLimits::default())).await;
+            assert!(densest <= most && densest >= rate as usize, "{rate} a second: {densest}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_fraction_is_a_limit_too() {
+        let limit = Limit { requests_per_second: 0.25, ..Limit::default() };
+        let paces = Paces::new(LimitTable::new(Limits { per_host: limit, ..Limits::default() }));
+        let (start, team) = (Instant::now(), team("a", TeamLimits::default()));
+        for _ in 0..3 {
+            paces.request(&team, &host()).await;
+        }
+        assert_eq!(start.elapsed().as_secs(), 8);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_teams_own_number_holds_over_all_its_hosts() {
+        let paces = Paces::new(LimitTable::default());
+        let slow = team("a", TeamLimits { requests_per_second: Some(5), ..TeamLimits::default() });
+        assert!(densest_second(&paces, &slow).await <= 6);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn bytes_are_paced_too() {
+        let limit = Limit { bytes_per_second: Some(1024 * 1024), ..Limit::default() };
+        let paces = Paces::new(LimitTable::new(Limits { per_host: limit, ..Limits::default() }));
+        let start = Instant::now();
+        paces.bytes(&team("a", TeamLimits::default()), &host(), 4 * 1024 * 1024).await;
+        let taken = start.elapsed().as_secs_f64();
+        assert!((3.9..=4.1).contains(&taken), "{taken} s");
+    }
+}

@@ -1,0 +1,66 @@
+//! Tells of a task that has ended: its completion, built from its receipt.
+
+use std::time::Duration;
+
+use tracing::warn;
+
+use super::Pipeline;
+use super::settling::{Verdict, hand_back};
+use crate::domain::receipt::Receipt;
+use crate::domain::settlement::Settlement;
+use crate::domain::task::Task;
+use crate::engine::crash;
+use crate::ports::publisher::PublishError;
+use crate::ports::queue::{Delivery, QueueError};
+use crate::ports::teams::Lookup;
+
+impl Pipeline {
+    /// Hands the completion on, as an event and as a webhook, then lets the message go. Waits as long as a broker is away; what
+    /// nobody takes goes back to the queue and is tried again without end.
+    pub(super) async fn announce(&self, task: &Task, receipt: &Receipt, delivery: &Delivery) -> Verdict {
+        let handing_on = async {
+            self.publish(receipt, delivery).await.map_err(|error| error.to_string())?;
+            self.hand_webhook_on(task, receipt).await.map_err(|error| error.to_string())
+        };
+        match self.stop.unless_cut(handing_on).await {
+            Some(Ok(())) => Verdict::Settle(Settlement::Done),
+            Some(Err(error)) => {
+                warn!(task.id = %receipt.task_id, team = %receipt.team, error, "a completion was not taken; it is tried again");
+                hand_back(self.wait_by_age(receipt))
+            }
+            None => hand_back(Duration::ZERO),
+        }
+    }
+
+    async fn publish(&self, receipt: &Receipt, delivery: &Delivery) -> Result<(), PublishError> {
+        let Some(publisher) = &self.publisher else { return Ok(()) };
+        let traceparent = delivery.message.attributes.get("traceparent").filter(|text| is_traceparent(text)).cloned();
+        let event = self.receipts.event(receipt, traceparent);
+        let is_outage = |error: &PublishError| matches!(error, PublishError::Unavailable(_));
+        self.gates.events.until_answered(is_outage, || publisher.publish(&event)).await?;
+        crash::point("event-published");
+        Ok(())
+    }
+
+    async fn hand_webhook_on(&self, task: &Task, receipt: &Receipt) -> Result<(), QueueError> {
+        let Some(outbox) = &self.webhooks else { return Ok(()) };
+        // The record as it is now: a callback that was set right since is served.
+        let Lookup::Known(team) = self.look_up(&receipt.team).await else { return Ok(()) };
+        let gate = &self.gates.webhooks;
+        let hand_on = || outbox.hand_on(task, &team, receipt, self.clock.now());
+        gate.until_answered(QueueError::is_transient, hand_on).await?;
+        crash::point("webhook-enqueued");
+        Ok(())
+    }
+
+    /// A wait that grows with what is waited for: doubled each time, by the receipt's age, within the message's delays.
+    fn wait_by_age(&self, receipt: &Receipt) -> Duration {
+        self.wait_since(receipt.finished_at)
+    }
+}
+
+/// Whether `text` has the form of a W3C `traceparent` of version 00: what has not is carried nowhere.
+fn is_traceparent(text: &str) -> bool {
+    let lengths = text.split('-').map(str::len).eq([2, 32, 16, 2]);
+    lengths && text.bytes().all(|byte| byte == b'-' || byte.is_ascii_digit() || matches!(byte, b'a'..=b'f'))
+}
