@@ -127,5 +127,5 @@ fn refusal(fault: &AttachmentFault) -> EnvelopeError {
 }
 
 #[cfg(all(test, feature = "testing"))]
-#[path = "certificates_tests.rs"]
+#[path = "tests/certificates.rs"]
 mod tests;

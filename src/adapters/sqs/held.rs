@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::Duration;
 
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -62,8 +61,8 @@ pub(super) struct Hand {
 }
 
 impl Hand {
-    /// Takes a delivery in hand for `length` from now, and lets go of those whose leases ended unseen.
-    pub(super) fn take(&self, received: Received, length: Duration) -> Arc<Held> {
+    /// Takes a delivery in hand until its lease ends, and lets go of those whose leases ended unseen.
+    pub(super) fn take(&self, received: Received, until: Instant) -> Arc<Held> {
         // Whatever process asks: a lease of one is unknown to every other.
         let lease = Lease(format!("{}/{}", received.message_id, Uuid::new_v4()));
         let now = Instant::now();
@@ -76,7 +75,7 @@ impl Hand {
             parcel: received.parcel,
             is_copied: AtomicBool::new(false),
             is_settling: AtomicBool::new(false),
-            until: Mutex::new(now + length),
+            until: Mutex::new(until),
         });
         let mut all = self.all();
         all.retain(|_, held| held.until() > now);
@@ -102,6 +101,8 @@ impl Hand {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     fn received() -> Received {
@@ -118,13 +119,14 @@ mod tests {
     async fn a_lease_ends_by_the_clock_unless_it_is_extended() {
         let hand = Hand::default();
         let length = Duration::from_secs(10);
-        let (ends, lasts) = (hand.take(received(), length), hand.take(received(), length));
+        let until = Instant::now() + length;
+        let (ends, lasts) = (hand.take(received(), until), hand.take(received(), until));
         assert_ne!(ends.lease, lasts.lease);
         lasts.extend_to(Instant::now() + length * 2);
         tokio::time::advance(length).await;
         assert!(hand.get(&ends.lease).is_none());
         assert!(hand.get(&lasts.lease).is_some());
-        hand.take(received(), length);
+        hand.take(received(), Instant::now() + length);
         assert_eq!(hand.all().len(), 2, "what ended unseen is let go");
     }
 }

@@ -25,6 +25,8 @@ use crate::ports::queue::{Delivery, Lease, Message as PortMessage};
 
 /// How many polls may be under way.
 const POLLS_MAX: usize = 8;
+/// How long after a poll's time its answer may be on its way.
+const ANSWER_WITHIN: Duration = Duration::from_secs(1);
 
 /// Messages on their way in.
 pub(super) struct Intake {
@@ -191,10 +193,12 @@ impl Core {
 
     async fn poll(self: Arc<Self>, most: usize) {
         let found = self.ask(most).await;
-        let count = found.as_ref().map(Vec::len).map_err(Clone::clone);
+        let count = found.as_ref().map(|(messages, _)| messages.len()).map_err(Clone::clone);
         let mut ready = Vec::new();
-        for message in found.unwrap_or_default() {
-            ready.extend(self.take_in(message).await);
+        if let Ok((messages, given)) = found {
+            for message in messages {
+                ready.extend(self.take_in(message, given + self.lease).await);
+            }
         }
         for held in self.intake.hand_in(most, &count, ready) {
             self.give_back(&held).await;
@@ -202,14 +206,18 @@ impl Core {
         self.intake.changed.notify_waiters();
     }
 
-    async fn ask(&self, most: usize) -> Result<Vec<Message>, Trouble> {
+    /// Polls, and tells when the messages were given at the latest: SQS gives them while a poll waits, not after. An answer
+    /// that lay unread, since this process was frozen or the way slow, may hold messages that are no longer ours.
+    async fn ask(&self, most: usize) -> Result<(Vec<Message>, Instant), Trouble> {
         self.terms().await?;
         let most = i32::try_from(most).unwrap_or(1);
-        self.queue.receive(most, whole_secs(self.lease), whole_secs(self.poll_wait)).await
+        let asked = Instant::now();
+        let messages = self.queue.receive(most, whole_secs(self.lease), whole_secs(self.poll_wait)).await?;
+        Ok((messages, Instant::now().min(asked + self.poll_wait + ANSWER_WITHIN)))
     }
 
-    /// Takes a message in hand and returns it, unless something must be done with it first.
-    async fn take_in(self: &Arc<Self>, message: Message) -> Option<Arc<Held>> {
+    /// Takes a message in hand until its lease ends and returns it, unless something must be done with it first.
+    async fn take_in(self: &Arc<Self>, message: Message, until: Instant) -> Option<Arc<Held>> {
         let retention = self.terms().await.ok()?.retention;
         let now = self.clock.now();
         let sent_ms = SystemAttributes(message.attributes()).number(&System::SentTimestamp);
@@ -223,7 +231,7 @@ impl Core {
                 }
             }
         }
-        let held = self.hand.take(received, self.lease);
+        let held = self.hand.take(received, until);
         let age = age(sent_ms, now);
         let wait = held.parcel.waits(now);
         if wait.is_none() && age <= retention / 2 {

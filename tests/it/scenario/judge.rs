@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
 
-use super::http::ask;
+use super::http::{Content, ask};
 use super::origin::{answers, free_port};
 use super::process::Child;
 use crate::bed;
@@ -55,6 +55,12 @@ impl Judge {
         let mut entries = self.journal(role_arn).await;
         entries.retain(|entry| entry["role"] == role_arn);
         entries
+    }
+
+    /// Makes a large object in a bucket, and tells what it holds.
+    pub(crate) async fn make_object(&self, bucket: &str, key: &str, size: usize) -> Content {
+        let made = self.control("POST", "object", &json!({"bucket": bucket, "key": key, "size": size})).await;
+        Content { bytes: made["bytes"].as_u64().unwrap(), sha256: made["sha256"].as_str().unwrap().to_owned() }
     }
 
     /// Ends the role's running sessions, and returns how many there were.

@@ -8,7 +8,7 @@ use tokio::time::sleep;
 
 use super::hits::{Hit, fetched_again};
 use super::tasks::Draw;
-use super::world::{Setup, World};
+use super::world::{Setup, World, sized};
 
 async fn world(setup: Setup) -> World {
     let mut world = World::usual(setup).await;
@@ -23,11 +23,11 @@ async fn world(setup: Setup) -> World {
     world
 }
 
-async fn killed_at_random(setup: Setup, kills: usize) {
+async fn killed_at_random(setup: Setup, tasks: usize, kills: usize) {
     let world = world(setup).await;
     let mut draw = Draw::of(500, &world);
     draw.slow_down("0.15");
-    let sent = draw.plain(500);
+    let sent = draw.plain(tasks);
     world.put(&draw.objects()).await;
     world.send(&sent).await;
     let mut random = StdRng::seed_from_u64(9);
@@ -47,29 +47,29 @@ async fn killed_at_random(setup: Setup, kills: usize) {
     let last = hits.last().map_or(0, Hit::visible);
     assert!(last > 0, "no kill hit a worker that had stored something");
     world.finish(&sent, Duration::from_secs(80)).await;
-    let (_, seen) = world.all_right(&format!("500 tasks, {kills} SIGKILLs at random moments"), &sent).await;
+    let (_, seen) = world.all_right(&format!("{tasks} tasks, {kills} SIGKILLs at random moments"), &sent).await;
     assert_eq!(fetched_again(&hits, &seen, &sent), Vec::<String>::new(), "fetched although a copy was there");
     world.clear().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_worker_killed_at_random_moments_loses_nothing_on_rabbitmq_and_s3() {
-    killed_at_random(Setup::AmqpS3, 10).await;
+    killed_at_random(Setup::AmqpS3, 500, 10).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_worker_killed_at_random_moments_loses_nothing_on_one_machine() {
-    killed_at_random(Setup::LocalFile, 10).await;
+    killed_at_random(Setup::LocalFile, 500, 10).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_worker_killed_at_random_moments_loses_nothing_on_sqs_and_s3() {
-    killed_at_random(Setup::SqsS3, 10).await;
+    killed_at_random(Setup::SqsS3, 500, 10).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_worker_killed_at_random_moments_loses_nothing_on_fifo_queues_and_s3() {
-    killed_at_random(Setup::FifoS3, 10).await;
+    killed_at_random(Setup::FifoS3, sized(500, 250), sized(10, 6)).await;
 }
 
 async fn killed_with_full_hands(setup: Setup) {
@@ -111,7 +111,7 @@ async fn six_kills_with_full_receives_dead_letter_nothing_on_fifo_queues_and_s3(
     killed_with_full_hands(Setup::FifoS3).await;
 }
 
-async fn rolling_restarts(setup: Setup) {
+async fn rolling_restarts(setup: Setup, restarts: usize) {
     let world = world(setup).await;
     let mut draw = Draw::of(10, &world);
     draw.slow_down("0.5");
@@ -119,7 +119,7 @@ async fn rolling_restarts(setup: Setup) {
     // A machine that is quick may have finished everything before the next worker is up.
     let mut busy = 0;
     let mut old = world.worker();
-    for _ in 0..10 {
+    for _ in 0..restarts {
         let more = draw.plain(60);
         world.put(&draw.objects()).await;
         world.send(&more).await;
@@ -134,28 +134,29 @@ async fn rolling_restarts(setup: Setup) {
     world.receipts_reach(sent.len(), Duration::from_secs(80)).await;
     old.terminate();
     old.ends_with(0, Duration::from_secs(30)).await;
-    assert!(busy >= 5, "only {busy} of ten workers were stopped in mid-work");
-    let (report, _) = world.all_right("600 tasks, ten rolling restarts", &sent).await;
+    assert!(busy >= restarts / 2, "only {busy} of {restarts} workers were stopped in mid-work");
+    let title = format!("{} tasks, {restarts} rolling restarts", sent.len());
+    let (report, _) = world.all_right(&title, &sent).await;
     assert_eq!(report.most_fetches, 1, "nothing was cut, so nothing may be fetched twice");
     world.clear().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn ten_rolling_restarts_fetch_each_attachment_once_on_rabbitmq_and_s3() {
-    rolling_restarts(Setup::AmqpS3).await;
+    rolling_restarts(Setup::AmqpS3, 10).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn ten_rolling_restarts_fetch_each_attachment_once_on_one_machine() {
-    rolling_restarts(Setup::LocalFile).await;
+    rolling_restarts(Setup::LocalFile, 10).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn ten_rolling_restarts_fetch_each_attachment_once_on_sqs_and_s3() {
-    rolling_restarts(Setup::SqsS3).await;
+    rolling_restarts(Setup::SqsS3, 10).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn ten_rolling_restarts_fetch_each_attachment_once_on_fifo_queues_and_s3() {
-    rolling_restarts(Setup::FifoS3).await;
+async fn rolling_restarts_fetch_each_attachment_once_on_fifo_queues_and_s3() {
+    rolling_restarts(Setup::FifoS3, sized(10, 4)).await;
 }

@@ -17,20 +17,20 @@ mod long {
         let judge = Judge::start().await;
         let mut world = World::new(Setup::SqsS3).await;
         world.let_in(Customers::before(&judge, &[("delta", Door::Role)]).await);
-        let mut draw = Draw::of(1, &world);
-        let sent = vec![draw.from_bucket("delta", 1, GIBIBYTE)];
-        world.put(&draw.objects()).await;
+        let customers = world.customers.as_ref().unwrap();
+        let customer = customers.of("delta").unwrap();
+        let content = judge.make_object(&customer.bucket, "large.bin", GIBIBYTE).await;
+        let sent = vec![Draw::of(1, &world).task_of_object(customer, "large.bin", content)];
         world.send(&sent).await;
 
         let began = Instant::now();
         let mut worker = world.worker();
-        let customers = world.customers.as_ref().unwrap();
         while customers.s3.answered_bytes() < GIBIBYTE as u64 / 2 {
             assert!(began.elapsed() < Duration::from_secs(200), "half of it has not come:\n{}", worker.said());
             assert!(worker.is_running());
             sleep(Duration::from_millis(10)).await;
         }
-        let role = customers.of("delta").unwrap().role_arn();
+        let role = customer.role_arn();
         assert_eq!(judge.end_sessions(&role).await, 1);
         customers.s3.break_all();
         world.announced(&sent, Duration::from_secs(300)).await;
@@ -41,7 +41,7 @@ mod long {
         let came = customers.s3.answered_bytes();
         eprintln!("   in {took:?}, {came} bytes of answers for {GIBIBYTE}");
         assert!(came < GIBIBYTE as u64 * 5 / 4, "{came} bytes came: it was begun anew");
-        let asked: Vec<_> = judge.journal(&customers.of("delta").unwrap().bucket).await;
+        let asked: Vec<_> = judge.journal(&customer.bucket).await;
         let statuses: Vec<_> =
             asked.iter().filter(|entry| entry["method"] == "GET").map(|e| e["status"].clone()).collect();
         assert_eq!(statuses, [200, 400, 206], "the whole, a session that has ended, and the rest");

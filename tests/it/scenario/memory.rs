@@ -7,15 +7,14 @@ mod long {
 
     use super::super::expect::Sent;
     use super::super::tasks::Draw;
-    use super::super::world::{Setup, World};
+    use super::super::world::{self, Setup, World};
 
     const PEAK_MAX: u64 = 350 * 1024 * 1024;
 
     /// The whole sizes where a person asks for them (`make test-long`), a quarter of them otherwise: memory must not
     /// depend on either.
-    #[expect(clippy::disallowed_methods, reason = "how long the test may take is the test's setting")]
     fn sized(whole: u64) -> u64 {
-        if std::env::var_os("LONGSHORE_TEST_LONG").is_some() { whole } else { whole / 4 }
+        world::sized(whole, whole / 4)
     }
 
     /// Copies on the default limits into the folder store, and returns the most memory that the worker had.

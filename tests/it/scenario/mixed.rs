@@ -6,17 +6,13 @@ mod long {
     use tokio::time::Instant;
 
     use super::super::tasks::Draw;
-    use super::super::way::Way;
-    use super::super::world::{Setup, World};
-    use crate::bed;
+    use super::super::world::{Setup, World, sized};
 
     async fn mixed(setup: Setup, count: usize) {
         let mut world = World::usual(setup).await;
         world.hurry();
         world.set("RETRY__TRIES", "3");
         world.set("QUEUE__MAX_ATTEMPTS", "3");
-        let queues = Way::open(bed::ministack_endpoint()).await;
-        world.set("AWS__SQS_ENDPOINT_URL", &queues.endpoint());
         let mut draw = Draw::of(2_000, &world);
         let sent = draw.mixed(count);
         world.put(&draw.objects()).await;
@@ -26,23 +22,7 @@ mod long {
         let took = began.elapsed();
         world.all_right(&format!("{count} mixed tasks"), &sent).await;
         eprintln!("   the worker took {took:?}");
-        if setup.is_sqs() {
-            let asked = queues.asked();
-            let of = |operation: &str| asked.iter().filter(|asked| asked.operation == operation).count();
-            for operation in
-                ["ReceiveMessage", "DeleteMessageBatch", "SendMessageBatch", "ChangeMessageVisibilityBatch"]
-            {
-                eprintln!("   {operation:<36} {:>14}", of(operation));
-            }
-            eprintln!("   {:<36} {:>14}", "SQS requests in all, events too", asked.len());
-        }
         world.clear().await;
-    }
-
-    /// As many as the issue asks for where a person asks for them (`make test-long`), a quarter otherwise.
-    #[expect(clippy::disallowed_methods, reason = "how long the test may take is the test's setting")]
-    fn sized(whole: usize) -> usize {
-        if std::env::var_os("LONGSHORE_TEST_LONG").is_some() { whole } else { whole / 4 }
     }
 
     #[tokio::test(flavor = "multi_thread")]
@@ -57,7 +37,7 @@ mod long {
 
     #[tokio::test(flavor = "multi_thread")]
     async fn thousands_of_mixed_tasks_end_right_on_fifo_queues_with_customers_buckets() {
-        mixed(Setup::FifoS3, sized(2_000)).await;
+        mixed(Setup::FifoS3, sized(2_000, 400)).await;
     }
 
     #[tokio::test(flavor = "multi_thread")]

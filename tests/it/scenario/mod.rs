@@ -21,11 +21,12 @@ mod seen;
 mod sqs;
 mod tasks;
 mod vault;
-mod way;
+pub(crate) mod way;
 mod world;
 
 mod bad_input;
 mod broker_restarts;
+mod crowds;
 mod dead_letters;
 mod killed;
 mod long_download;
@@ -40,3 +41,4 @@ mod roles;
 mod same_task;
 mod shared_limits;
 mod slow_hosts;
+mod sqs_load;

@@ -129,13 +129,11 @@ async fn customers_storage_and_keys_that_go_away_fail_no_task() {
 }
 
 mod long {
+    use super::super::world::sized;
     use super::{Duration, Setup, store_away_for};
 
-    /// Five minutes where a person asks for them (`LONGSHORE_TEST_LONG=1`), one and a half otherwise.
     #[tokio::test(flavor = "multi_thread")]
-    #[expect(clippy::disallowed_methods, reason = "how long the test may take is the test's setting")]
     async fn a_store_that_is_away_for_minutes_costs_no_second_fetch() {
-        let is_long = std::env::var_os("LONGSHORE_TEST_LONG").is_some();
-        store_away_for(Setup::AmqpS3, Duration::from_secs(if is_long { 300 } else { 90 })).await;
+        store_away_for(Setup::AmqpS3, Duration::from_secs(sized(300, 90))).await;
     }
 }

@@ -21,7 +21,7 @@ async fn hit(setup: Setup, point: &str, blow: Blow, size: usize) {
     let mut world = World::usual(setup).await;
     world.set("QUEUE__LEASE", if setup.is_sqs() { "3s" } else { "2s" });
     let mut draw = Draw::of(7, &world);
-    let sent = vec![if setup.is_sqs() { draw.from_bucket("delta", 1, size) } else { draw.single(size as u64, "") }];
+    let sent = vec![if setup.is_sqs() { draw.task_in_bucket("delta", 1, size) } else { draw.single(size as u64, "") }];
     world.put(&draw.objects()).await;
     world.send(&sent).await;
     let verb = if blow == Blow::Kill { "kill" } else { "freeze" };

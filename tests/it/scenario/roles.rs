@@ -56,7 +56,7 @@ async fn a_wrong_or_missing_external_id_a_strangers_role_and_a_withdrawn_trust_a
     ];
     let world = before(&judge, &doors).await;
     let mut draw = Draw::of(8, &world);
-    let mut sent: Vec<Sent> = doors.iter().map(|(team, _)| draw.from_bucket(team, 5, 3_000)).collect();
+    let mut sent: Vec<Sent> = doors.iter().map(|(team, _)| draw.task_in_bucket(team, 5, 3_000)).collect();
     world.put(&draw.objects()).await;
     let worker = world.worker();
     done(&world, &sent, 0, Duration::from_secs(60)).await;
@@ -67,8 +67,10 @@ async fn a_wrong_or_missing_external_id_a_strangers_role_and_a_withdrawn_trust_a
     judge.control("POST", "trust", &withdrawn).await;
     assert_eq!(judge.end_sessions(&fickle.role_arn()).await, 1);
     let asked_before = visitors(&judge, fickle).await.len();
-    let late =
-        [refused(draw.from_bucket("fickle", 5, 3_000), "integration_broken"), draw.from_bucket("right", 5, 3_000)];
+    let late = [
+        refused(draw.task_in_bucket("fickle", 5, 3_000), "integration_broken"),
+        draw.task_in_bucket("right", 5, 3_000),
+    ];
     world.put(&draw.objects()).await;
     done(&world, &late, sent.len(), Duration::from_secs(60)).await;
     sent.extend(late);
@@ -107,7 +109,7 @@ async fn one_session_for(attachments: usize) {
     let judge = Judge::start().await;
     let world = before(&judge, &[("delta", Door::Role)]).await;
     let mut draw = Draw::of(9, &world);
-    let mut half = || -> Vec<Sent> { (0..5).map(|_| draw.from_bucket("delta", attachments / 10, 100)).collect() };
+    let mut half = || -> Vec<Sent> { (0..5).map(|_| draw.task_in_bucket("delta", attachments / 10, 100)).collect() };
     let (first, second) = (half(), half());
     world.put(&draw.objects()).await;
     let worker = world.worker();
@@ -126,13 +128,11 @@ async fn one_session_for(attachments: usize) {
 }
 
 mod long {
+    use super::super::world::sized;
     use super::one_session_for;
 
-    /// Ten thousand where a person asks for them (`LONGSHORE_TEST_LONG=1`), a fifth otherwise.
     #[tokio::test(flavor = "multi_thread")]
-    #[expect(clippy::disallowed_methods, reason = "how long the test may take is the test's setting")]
     async fn one_session_serves_ten_thousand_attachments_at_once_and_one_follows_it() {
-        let is_long = std::env::var_os("LONGSHORE_TEST_LONG").is_some();
-        one_session_for(if is_long { 10_000 } else { 2_000 }).await;
+        one_session_for(sized(10_000, 1_000)).await;
     }
 }

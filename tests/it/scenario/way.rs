@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -41,6 +42,7 @@ struct Opened {
 struct Notes {
     asked: Mutex<Vec<Asked>>,
     answered_bytes: AtomicU64,
+    holds_answers: watch::Sender<bool>,
 }
 
 impl Way {
@@ -81,6 +83,16 @@ impl Way {
     pub(crate) fn break_all(&self) {
         let opened = self.opened.as_ref().expect("the way is open");
         std::mem::take(&mut *opened.broken.lock().unwrap()).cancel();
+    }
+
+    /// Keeps answers to itself from now on.
+    pub(crate) fn hold_answers(&self) {
+        self.notes.holds_answers.send_replace(true);
+    }
+
+    /// Passes on the answers that it has kept, and those that follow.
+    pub(crate) fn release_answers(&self) {
+        self.notes.holds_answers.send_replace(false);
     }
 
     /// What was asked so far, oldest first.
@@ -142,8 +154,9 @@ async fn pass(client: TcpStream, upstream: String, notes: Arc<Notes>) {
         let _ = to_server.shutdown().await;
     };
     let answers = async {
-        let mut chunk = vec![0; 64 * 1024];
+        let (mut chunk, mut holds) = (vec![0; 64 * 1024], notes.holds_answers.subscribe());
         while let Ok(count @ 1..) = from_server.read(&mut chunk).await {
+            drop(holds.wait_for(|holds| !holds).await);
             notes.answered_bytes.fetch_add(count as u64, Ordering::Relaxed);
             if to_client.write_all(&chunk[..count]).await.is_err() {
                 break;

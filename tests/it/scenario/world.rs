@@ -22,6 +22,12 @@ use super::vault::{BUCKET, Vault};
 use crate::bed;
 use crate::sqs::fixture::Kind;
 
+/// The whole of a size where a person asks for it (`make test-long`), else the usual one.
+#[expect(clippy::disallowed_methods, reason = "how long a test may take is the test's setting")]
+pub(crate) fn sized<T>(whole: T, usual: T) -> T {
+    if std::env::var_os("LONGSHORE_TEST_LONG").is_some() { whole } else { usual }
+}
+
 /// Which of the supported deployments a world is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Setup {

@@ -8,12 +8,15 @@ use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_sdk_sqs::types::QueueAttributeName;
 use longshore::adapters::sqs::{SqsDeadLetters, SqsOptions, SqsQueue};
+use longshore::domain::settlement::Settlement;
 use longshore::ports::queue::{DeadLetters, Queue, QueueError};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::time::Instant;
 
-use super::fixture::{Kind, Pair};
+use super::fixture::{Kind, Pair, take_one};
+use crate::bed;
+use crate::scenario::way::Way;
 
 fn refusal<T: std::fmt::Debug>(outcome: Result<T, QueueError>) -> String {
     match outcome {
@@ -70,6 +73,36 @@ async fn another_accounts_queue_is_a_refusal() {
     let why = refusal(SqsQueue::new(&options).unwrap().receive(1).await);
     assert!(why.contains("AccessDenied"), "{why}");
     refusal(SqsDeadLetters::new(&options).unwrap().list(1).await);
+}
+
+#[tokio::test]
+async fn an_answer_that_is_read_after_its_lease_has_ended_is_not_taken_in_hand() {
+    let pair = Pair::new(Kind::Standard).await;
+    let way = Way::open(bed::ministack_endpoint()).await;
+    let lease = Duration::from_secs(2);
+    let slow = SqsOptions { endpoint_url: Some(way.endpoint()), lease, ..pair.options() };
+    let slow = Arc::new(SqsQueue::new(&slow).unwrap());
+    slow.check().await.unwrap();
+    // As a frozen process would: the message is given, and the answer lies unread.
+    way.hold_answers();
+    let receiving = tokio::spawn({
+        let slow = Arc::clone(&slow);
+        async move { slow.receive(10).await.unwrap() }
+    });
+    pair.send("{}", &[]).await;
+    let other = pair.queue();
+    while other.depth().await.unwrap().leased == 0 {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let delivery = take_one(&other).await;
+    assert!(!delivery.is_first(), "it was given before");
+    other.settle(&delivery.lease, &Settlement::Done).await.unwrap();
+    // Later than a poll of a second and its lease may have ended, and sooner than a request is given up.
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    way.release_answers();
+    assert_eq!(receiving.await.unwrap(), [], "it is somebody else's");
+    slow.close().await;
+    assert_eq!(pair.queue().depth().await.unwrap().total(), 0, "nothing was put back that was done");
 }
 
 /// Asks without pause for a while and returns how many requests came of it.

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use super::super::customers::{Customer, Door, Object};
 use super::super::expect::Outcome;
+use super::super::http::Content;
 use super::Draw;
 
 impl<'a> Draw<'a> {
@@ -28,7 +29,11 @@ impl<'a> Draw<'a> {
     fn object(&mut self, customer: &'a Customer, size: usize) -> (Value, Outcome) {
         let number = self.number();
         // Now and then a key that must be written otherwise in an address.
-        let key = if number % 7 == 0 { format!("d {number}/ä+b%41&{number}.bin") } else { format!("d/{number}.bin") };
+        let key = if number.is_multiple_of(7) {
+            format!("d {number}/ä+b%41&{number}.bin")
+        } else {
+            format!("d/{number}.bin")
+        };
         let object = Object { team: customer.team, key, size };
         let (url, target) = (json!({"url": customer.url(&object.key)}), customer.target(&object.key));
         if matches!(customer.door, Door::WrongId | Door::MissingId | Door::StrangersRole) {
@@ -40,12 +45,19 @@ impl<'a> Draw<'a> {
     }
 
     /// A task of team `team` with `count` attachments of `size` bytes in its bucket.
-    pub(crate) fn from_bucket(&mut self, team: &'static str, count: usize, size: usize) -> super::Sent {
+    pub(crate) fn task_in_bucket(&mut self, team: &'static str, count: usize, size: usize) -> super::Sent {
         let customers = self.customers.expect("the world has customers");
         let customer = customers.of(team).expect("the team is one of them");
         let drawn = (0..count).map(|_| self.object(customer, size)).collect();
         self.team = team;
         self.task_of(drawn)
+    }
+
+    /// A task of a customer's team with one attachment, which lies in its bucket already.
+    pub(crate) fn task_of_object(&mut self, customer: &Customer, key: &str, content: Content) -> super::Sent {
+        self.team = customer.team;
+        let outcome = Outcome::Copied { content, target: customer.target(key) };
+        self.task_of(vec![(json!({"url": customer.url(key)}), outcome)])
     }
 
     fn large_object(&mut self, customer: &'a Customer) -> (Value, Outcome) {

@@ -6,7 +6,7 @@ use super::*;
 use crate::adapters::memory::fetcher::{MemoryFetcher, MemoryObject};
 use crate::domain::message::{Reading, Step, Topic, Trusted};
 
-const GOOD: &[u8] = include_bytes!("fixtures/good.pem");
+const GOOD: &[u8] = include_bytes!("../fixtures/good.pem");
 const TOPIC: &str = "arn:aws:sns:us-east-1:111122223333:t";
 const URL: &str = "https://sns.us-east-1.amazonaws.com/a.pem";
 
