@@ -142,6 +142,8 @@ pub struct AttachmentFault {
     pub request_id: Option<String>,
     /// When the other side asked us to come back.
     pub retry_after: Option<Duration>,
+    /// Whether the other side was never reached: no connection was made.
+    pub is_unreached: bool,
 }
 
 impl AttachmentFault {
@@ -155,6 +157,7 @@ impl AttachmentFault {
             provider_code: None,
             request_id: None,
             retry_after: None,
+            is_unreached: false,
         }
     }
 

@@ -2,7 +2,7 @@
 
 use super::access::{CrossAccount, Grant};
 use super::fault::{AttachmentFault, Code};
-use super::source::Source;
+use super::source::{Place, Source};
 use super::task::{Attachment, Content, Task};
 use super::team::Team;
 
@@ -44,6 +44,14 @@ pub struct Way {
     pub source: Source,
     /// With whose rights.
     pub grant: Grant,
+}
+
+impl Planned {
+    /// Where it comes from, if anything is fetched.
+    #[must_use]
+    pub fn place(&self) -> Option<Place> {
+        self.way.as_ref().ok().map(|way| way.source.place())
+    }
 }
 
 /// What will be done for a task.

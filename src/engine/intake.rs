@@ -1,22 +1,30 @@
 //! Room first, then messages: takes no more than can be worked on, and pauses while something that every task needs is away.
+//!
+//! Where the queue does not choose by team it takes some more, only to look whose they are: what is a busy team's goes behind
+//! at once, so that others' messages are found ([`super::ahead`]).
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::debug;
 
+use super::ahead::{Ahead, Choice};
 use super::alone::Alone;
-use super::lease::Keeper;
+use super::hands::{Hand, Hands};
+use super::lease::{Held, Keeper};
 use super::memory::{Grant, Pool};
 use super::outage::{Gates, wait_after};
 use super::pipeline::Pipeline;
+use super::settings::Settings;
 use super::stop::Stop;
 use super::tally::{Counted, Tally};
+use crate::domain::id::TeamId;
+use crate::domain::message::whose;
 use crate::ports::queue::{Delivery, MESSAGE_BYTES_MAX, Queue};
 use crate::ports::store::Store;
 
@@ -36,7 +44,9 @@ pub struct Intake {
     /// Memory for messages.
     pub messages: Pool,
     /// How many deliveries may be in hand.
-    pub in_hand: Arc<Semaphore>,
+    pub hands: Hands,
+    /// Looks past busy teams' messages, where the queue does not choose by team.
+    pub looking: Option<Arc<Looking>>,
     /// Nothing is taken while somebody must be alone.
     pub alone: Arc<Alone>,
     /// Everything that was started; waited for by the worker.
@@ -49,6 +59,50 @@ pub struct Intake {
     pub tally: Arc<Tally>,
     /// What may be away.
     pub gates: Gates,
+}
+
+/// How long a delivery that was looked at waits for a place before it is put off.
+const PLACE_WITHIN: Duration = Duration::from_secs(5);
+
+/// Looks at messages before they have a place.
+#[derive(Debug)]
+pub struct Looking {
+    ahead: Mutex<Ahead>,
+    /// How many deliveries may be looked at at once.
+    room: Arc<Semaphore>,
+}
+
+impl Looking {
+    /// Looks past busy teams' messages if `queue` does not choose by team and it is wanted.
+    #[must_use]
+    pub fn new(queue: &dyn Queue, settings: &Settings) -> Option<Arc<Self>> {
+        let is_wanted = !queue.chooses_by_team() && settings.lookahead > 0;
+        is_wanted.then(|| {
+            let ahead = Mutex::new(Ahead::new(settings.messages_in_hand, settings.lookahead));
+            Arc::new(Self { ahead, room: Arc::new(Semaphore::new(settings.messages_looked_at())) })
+        })
+    }
+
+    fn ahead(&self) -> std::sync::MutexGuard<'_, Ahead> {
+        self.ahead.lock().expect("nothing panics while it holds this lock")
+    }
+}
+
+/// What a delivery is received with.
+enum Leave {
+    /// A place: it begins.
+    Begin(Hand),
+    /// A look: what becomes of it is seen then.
+    Look(Arc<Looking>, OwnedSemaphorePermit),
+}
+
+/// A team's delivery in hand, until dropped.
+struct OfTeam(Arc<Looking>, TeamId);
+
+impl Drop for OfTeam {
+    fn drop(&mut self) {
+        self.0.ahead().ended(&self.1, Instant::now());
+    }
 }
 
 /// When intake ends by itself.
@@ -97,20 +151,40 @@ impl Intake {
         }
     }
 
-    /// Waits for room: a place for at least one delivery, memory for its message, and everything it will need.
-    async fn room(&self) -> Vec<(OwnedSemaphorePermit, Grant)> {
+    /// Waits for room: leave for at least one delivery, memory for its message, and everything it will need.
+    async fn room(&self) -> Vec<(Leave, Grant)> {
         self.alone.nobody_is().await;
         let most = self.pause_while_away().await;
-        let first = Arc::clone(&self.in_hand).acquire_owned().await.expect("room is never closed");
+        let first = self.leave().await;
         let grant = self.messages.take(MESSAGE_BYTES_MAX).await.expect("the pool has room for one message");
         let mut room = vec![(first, grant)];
         while room.len() < most
-            && let Ok(permit) = Arc::clone(&self.in_hand).try_acquire_owned()
+            && let Some(leave) = self.leave_now()
             && let Some(grant) = self.messages.try_take(MESSAGE_BYTES_MAX)
         {
-            room.push((permit, grant));
+            room.push((leave, grant));
         }
         room
+    }
+
+    async fn leave(&self) -> Leave {
+        match &self.looking {
+            None => Leave::Begin(self.hands.take().await),
+            Some(looking) => {
+                let permit = Arc::clone(&looking.room).acquire_owned().await.expect("looking is never closed");
+                Leave::Look(Arc::clone(looking), permit)
+            }
+        }
+    }
+
+    fn leave_now(&self) -> Option<Leave> {
+        match &self.looking {
+            None => self.hands.try_take().map(Leave::Begin),
+            Some(looking) => {
+                let permit = Arc::clone(&looking.room).try_acquire_owned().ok()?;
+                Some(Leave::Look(Arc::clone(looking), permit))
+            }
+        }
     }
 
     /// Waits while something is away and returns how many deliveries may be taken then.
@@ -136,24 +210,67 @@ impl Intake {
         [store, teams, events, webhooks].into_iter().any(|gate| gate.is_down())
     }
 
-    fn start(&self, deliveries: Vec<Delivery>, room: Vec<(OwnedSemaphorePermit, Grant)>) {
+    fn start(&self, deliveries: Vec<Delivery>, room: Vec<(Leave, Grant)>) {
         debug_assert!(deliveries.len() <= room.len(), "a queue never gives more than there is room for");
-        for (delivery, (permit, mut grant)) in deliveries.into_iter().zip(room) {
+        for (delivery, (leave, mut grant)) in deliveries.into_iter().zip(room) {
             grant.shrink_to(delivery.message.body.len());
             let held = self.keeper.hold(delivery.lease.clone());
-            let (pipeline, tally) = (Arc::clone(&self.pipeline), Arc::clone(&self.tally));
-            let dropped = self.dropped.clone();
-            self.started.spawn(async move {
-                let _counted = Counted::one(&tally.in_hand);
-                // As a killed process, a dropped one does nothing more, not even what it could do at once.
-                tokio::select! {
-                    biased;
-                    () = dropped.cancelled() => {}
-                    () = pipeline.run(delivery, held) => {}
-                }
-                drop((permit, grant));
-            });
+            match leave {
+                Leave::Begin(hand) => self.begin(delivery, held.at(hand), grant),
+                Leave::Look(looking, permit) => self.look(delivery, held, (grant, permit), looking),
+            }
         }
+    }
+
+    fn begin(&self, delivery: Delivery, held: Held, grant: Grant) {
+        let pipeline = Arc::clone(&self.pipeline);
+        self.spawn(async move {
+            pipeline.run(delivery, held).await;
+            drop(grant);
+        });
+    }
+
+    /// Looks whose a delivery is: it begins as soon as there is a place, or goes behind.
+    fn look(&self, delivery: Delivery, held: Held, taken: (Grant, OwnedSemaphorePermit), looking: Arc<Looking>) {
+        let (pipeline, hands) = (Arc::clone(&self.pipeline), self.hands.clone());
+        let team = whose(&delivery.message.body, &delivery.message.attributes);
+        let choice =
+            team.as_ref().map_or(Choice::Begin, |team| looking.ahead().choose(team, self.hands.free(), Instant::now()));
+        if let (Choice::PutOff(delay), Some(team)) = (choice, &team) {
+            debug!(%team, ?delay, "putting a message off: its team has its share in hand");
+            self.hands.was_missed();
+        }
+        let hand = if choice == Choice::Begin { self.hands.try_take() } else { None };
+        let of_team = team.filter(|_| choice == Choice::Begin).map(|team| OfTeam(looking, team));
+        let (grant, permit) = taken;
+        self.spawn(async move {
+            let hand = match (choice, hand) {
+                (Choice::PutOff(delay), _) => return pipeline.put_off(&held, delay).await,
+                (Choice::Begin, Some(hand)) => Ok(hand),
+                (Choice::Begin, None) => timeout(PLACE_WITHIN, hands.take()).await,
+            };
+            match hand {
+                Ok(hand) => {
+                    drop(permit);
+                    pipeline.run(delivery, held.at(hand)).await;
+                }
+                Err(_) => pipeline.put_off(&held, Duration::ZERO).await,
+            }
+            drop((grant, of_team));
+        });
+    }
+
+    fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
+        let (tally, dropped) = (Arc::clone(&self.tally), self.dropped.clone());
+        self.started.spawn(async move {
+            let _counted = Counted::one(&tally.in_hand);
+            // As a killed process, a dropped one does nothing more, not even what it could do at once.
+            tokio::select! {
+                biased;
+                () = dropped.cancelled() => {}
+                () = work => {}
+            }
+        });
     }
 
     /// Whether the queue has been empty, with nothing in hand, for as long as its counts may lag behind.

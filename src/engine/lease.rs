@@ -11,6 +11,7 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
+use super::hands::Hand;
 use super::outage::wait_after;
 use super::stop::Stop;
 use crate::domain::settlement::Settlement;
@@ -46,7 +47,7 @@ impl Keeper {
         let lost = CancellationToken::new();
         let entry = Entry { lost: lost.clone(), runs_from: Instant::now() };
         self.entries().insert(lease.clone(), entry);
-        Held { keeper: Arc::clone(self), lease, lost }
+        Held { keeper: Arc::clone(self), lease, lost, hand: None }
     }
 
     /// Extends without end. Ends only by being dropped: a worker that drains still needs its leases.
@@ -106,9 +107,30 @@ pub struct Held {
     keeper: Arc<Keeper>,
     lease: Lease,
     lost: CancellationToken,
+    hand: Option<Hand>,
 }
 
 impl Held {
+    /// The same with the place that it takes.
+    #[must_use]
+    pub fn at(mut self, hand: Hand) -> Self {
+        self.hand = Some(hand);
+        self
+    }
+
+    /// Gives its place to the next, if there is one aside.
+    pub fn step_aside(&self) {
+        if let Some(hand) = &self.hand {
+            hand.step_aside();
+        }
+    }
+
+    /// Whether others wait for its place.
+    #[must_use]
+    pub fn is_in_the_way(&self) -> bool {
+        self.hand.as_ref().is_some_and(Hand::is_in_the_way)
+    }
+
     /// The lease.
     #[must_use]
     pub fn lease(&self) -> &Lease {

@@ -10,13 +10,16 @@
 //! | [`lease`], [`lanes`], [`limits`], [`memory`] | what may run, for how long, how fast and in how much memory |
 //! | [`retry`], [`outage`], [`stop`] | what happens when things fail or end |
 //! | [`alone`], [`suspects`] | messages that may be what kills their processes, kept apart from the others |
+//! | [`hands`], [`progress`], [`ahead`] | how many messages are in hand, how far they are, and what is looked past |
 //! | [`in_work`], [`recent`] | tasks that are worked on now, and those that were begun before |
 //! | [`webhooks`] | completions for customers, from a queue of their own |
 //! | [`claims`] | which team a bucket, role or tenant belongs to |
 
+pub mod ahead;
 pub mod alone;
 pub mod claims;
 pub mod crash;
+pub mod hands;
 pub mod in_work;
 pub mod intake;
 pub mod keyed;
@@ -26,6 +29,7 @@ pub mod limits;
 pub mod memory;
 pub mod outage;
 pub mod pipeline;
+pub mod progress;
 pub mod receipts;
 pub mod recent;
 pub mod retry;

@@ -14,6 +14,8 @@ use crate::domain::settlement::MessageBackoff;
 pub struct Settings {
     /// Deliveries in hand at once.
     pub messages_in_hand: usize,
+    /// How many messages of a busy team may be put off at once, where the queue does not choose by team.
+    pub lookahead: u32,
     /// Attachments in flight at once.
     pub attachments_in_flight: usize,
     /// Bytes for parts and pixels.
@@ -39,6 +41,19 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// How many messages may be ours at most: in hand, beside, and received only to be looked at.
+    #[must_use]
+    pub fn messages_at_most(&self) -> usize {
+        self.messages_in_hand.saturating_mul(2).saturating_add(self.messages_looked_at())
+    }
+
+    /// How many messages may be received only to be looked at. Moved messages are confirmed after many milliseconds, so
+    /// that only many at once are moved quickly; too many would take the broker away from the work itself.
+    #[must_use]
+    pub fn messages_looked_at(&self) -> usize {
+        self.messages_in_hand.saturating_mul(2)
+    }
+
     /// How long attachments are copied within `hold`: the rest is for the receipt and the completion.
     #[must_use]
     pub fn hold_for_copying(&self) -> Duration {

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -12,8 +11,9 @@ use tracing::{info, warn};
 
 use super::alone::Alone;
 use super::claims::Claims;
+use super::hands::Hands;
 use super::in_work::InWork;
-use super::intake::{Intake, Until};
+use super::intake::{Intake, Looking, Until};
 use super::lanes::Lanes;
 use super::lease::Keeper;
 use super::memory::Pools;
@@ -105,7 +105,8 @@ impl Worker {
         };
         let grace = settings.grace;
         let dropped = CancellationToken::new();
-        let in_hand = Arc::new(Semaphore::new(settings.messages_in_hand));
+        let hands = Hands::new(settings.messages_in_hand);
+        let looking = Looking::new(ports.queue.as_ref(), &settings);
         let alone = Arc::new(Alone::default());
         let pipeline = Arc::new(Pipeline {
             queue: Arc::clone(&ports.queue),
@@ -133,7 +134,8 @@ impl Worker {
             pipeline,
             keeper: Arc::clone(&keeper),
             messages: pools.messages.clone(),
-            in_hand,
+            hands,
+            looking,
             alone,
             started: TaskTracker::new(),
             dropped: dropped.clone(),

@@ -134,6 +134,10 @@ pub trait Queue: Send + Sync + 'static {
     /// `Unavailable`: the caller waits and asks again. `Refused`: a person must act.
     async fn receive(&self, room: usize) -> Result<Vec<Delivery>, QueueError>;
 
+    /// Whether the queue itself lets teams take turns, or keeps an order that must not be changed. Where it does neither, what
+    /// a busy team has queued stands before everybody else's, and the engine looks past it.
+    fn chooses_by_team(&self) -> bool;
+
     /// How long a delivery stays ours without being extended. Held deliveries are extended well before.
     fn lease_length(&self) -> Duration;
 
@@ -214,8 +218,8 @@ pub trait DeadLetters: Send + Sync + 'static {
     /// As [`Queue::receive`].
     async fn list(&self, limit: usize) -> Result<Vec<DeadMessage>, QueueError>;
 
-    /// Puts the chosen messages back on the queue that they came from with their original body and attributes, each safely there before it
-    /// leaves the dead-letter queue, and returns how many. Killed half-way, it may double one.
+    /// Puts the chosen messages back on the queue that they came from, with their original body and attributes, each safely
+    /// there before it leaves the dead-letter queue, and returns how many. Killed half-way, it may double one.
     ///
     /// # Errors
     /// As [`Queue::send`].

@@ -152,6 +152,10 @@ impl Queue for AmqpQueue {
         Ok(taken.iter().map(|held| delivery(held)).collect())
     }
 
+    fn chooses_by_team(&self) -> bool {
+        false
+    }
+
     fn lease_length(&self) -> Duration {
         LEASE
     }

@@ -11,7 +11,10 @@ use crate::domain::fault::{AttachmentFault, Code};
 /// The fault of a request that got no answer from `host`.
 pub(super) fn of_request(error: &reqwest::Error, host: &str) -> AttachmentFault {
     let (code, what) = causes(error).find_map(cause).unwrap_or_else(|| without_cause(error));
-    AttachmentFault::new(code, format!("{host}: {what}"))
+    let mut fault = AttachmentFault::new(code, format!("{host}: {what}"));
+    // Our own refusal of an address says nothing of whether anybody is there.
+    fault.is_unreached = code.is_transient() && (error.is_connect() || error.is_timeout());
+    fault
 }
 
 /// The fault of a body that broke while it was read from `host`. Whatever broke it, a later try may bring the rest.

@@ -160,6 +160,10 @@ impl Queue for LocalQueue {
         }
     }
 
+    fn chooses_by_team(&self) -> bool {
+        true
+    }
+
     fn lease_length(&self) -> Duration {
         self.options.lease
     }

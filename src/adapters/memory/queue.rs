@@ -217,6 +217,10 @@ impl Queue for MemoryQueue {
         }
     }
 
+    fn chooses_by_team(&self) -> bool {
+        false
+    }
+
     fn lease_length(&self) -> Duration {
         self.shared.lease
     }

@@ -168,6 +168,11 @@ impl Queue for SqsQueue {
         Ok(self.0.receive(room).await?)
     }
 
+    fn chooses_by_team(&self) -> bool {
+        // A FIFO queue goes by group, and its order is a promise.
+        self.0.queue.fifo
+    }
+
     fn lease_length(&self) -> Duration {
         self.0.lease
     }

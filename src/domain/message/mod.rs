@@ -23,6 +23,9 @@ mod pointer;
 mod reading;
 mod sns;
 mod task;
+mod whose;
+
+pub use whose::whose;
 
 pub use new_object::{NewObject, RECORDS_MAX};
 pub use pointer::Pointer;

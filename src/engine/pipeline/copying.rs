@@ -1,19 +1,28 @@
 //! All attachments of one task: a window of them at a time, until all have ended or there is a reason to stop.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
-use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use futures::StreamExt;
+use futures::stream::FuturesUnordered;
 
+use super::offering::{Offering, Which};
 use super::{Pipeline, Team};
 use crate::domain::fault::{AttachmentFault, Code};
-use crate::domain::plan::{Plan, Planned};
+use crate::domain::id::TeamId;
+use crate::domain::plan::{Plan, Planned, Way};
 use crate::domain::receipt::Outcome;
 use crate::domain::task::{Attachment, Task};
 use crate::engine::lease::Held;
+use crate::engine::progress::{Gait, LOOK_EVERY, Progress, Watch};
 use crate::engine::transfer::{Job, Tried};
+
+/// A lane that opens sooner is waited for in hand.
+const CLOSED_FOR_LONG: Duration = Duration::from_secs(5);
+/// For how long a delivery goes back whose lanes are full: about as long as it would wait, if that can be told.
+const WAIT_UNKNOWN: Duration = Duration::from_secs(15);
+const WAIT_SHORTEST: Duration = Duration::from_secs(5);
+const WAIT_LONGEST: Duration = Duration::from_secs(5 * 60);
 
 /// What ended the copying of a task's attachments.
 pub(super) enum CopyEnd {
@@ -23,6 +32,8 @@ pub(super) enum CopyEnd {
     HoldOver,
     /// The delivery has had its time, and has spent it waiting for others or for the store: not the task's fault.
     Waited,
+    /// All that is left waits in its lanes, and will for so long.
+    Waits(Duration),
     /// The worker was told to let go.
     Cut,
     /// The lease was lost.
@@ -32,6 +43,8 @@ pub(super) enum CopyEnd {
 /// The attachments that have ended so far.
 pub(super) struct Copied {
     tried: Vec<Option<Tried>>,
+    ended: usize,
+    progress: Arc<Progress>,
 }
 
 impl Pipeline {
@@ -39,51 +52,93 @@ impl Pipeline {
         &self, task: &Task, team: &Team, round: u32, look: bool, held: &Held,
     ) -> (Copied, CopyEnd) {
         let plan = Plan::of(task, &team.record, &self.settings.policy);
-        let mut copied = Copied { tried: vec![None; plan.attachments.len()] };
+        let (progress, outages) = (Arc::new(Progress::default()), self.gates.store.outages());
+        let mut copied =
+            Copied { tried: vec![None; plan.attachments.len()], ended: 0, progress: Arc::clone(&progress) };
         let profile = &plan.profile;
-        let (begun, outages) = (Arc::new(AtomicBool::new(false)), self.gates.store.outages());
-        let jobs = plan.attachments.into_iter().enumerate().map(|(index, planned)| {
-            let Planned { attachment, way } = planned;
-            let job = way.map(|way| Job {
-                team: Arc::clone(team),
-                task: task.task_id.clone(),
-                round,
-                attachment: attachment.clone(),
-                source: way.source,
-                grant: way.grant,
-                profile: profile.clone(),
-                look,
-                begun: Arc::clone(&begun),
-            });
-            self.copy_one(index, job, attachment)
-        });
-        let mut running = futures::stream::iter(jobs).buffer_unordered(self.settings.attachments_in_flight.max(1));
+        let planned = plan.attachments.into_iter().enumerate();
+        let planned = planned.map(|(index, planned)| (planned.place(), (index, planned)));
+        let mut offering = Offering::new(planned, self.settings.attachments_in_flight);
+        let job = |attachment: &Attachment, way: Way| Job {
+            team: Arc::clone(team),
+            task: task.task_id.clone(),
+            round,
+            attachment: attachment.clone(),
+            source: way.source,
+            grant: way.grant,
+            profile: profile.clone(),
+            look,
+            progress: Arc::clone(&progress),
+        };
+        let mut running = FuturesUnordered::new();
         let hold_over = tokio::time::sleep(self.settings.hold_for_copying());
         tokio::pin!(hold_over);
+        let (mut looks, mut watch) = (tokio::time::interval(LOOK_EVERY), Watch::default());
         let end = loop {
+            while let Some((which, (index, Planned { attachment, way }))) = offering.take() {
+                running.push(self.copy_one((which, index), way.map(|way| job(&attachment, way)), attachment));
+            }
             tokio::select! {
                 biased;
                 () = self.stop.was_cut() => break CopyEnd::Cut,
                 () = held.was_lost() => break CopyEnd::Lost,
                 () = &mut hold_over => break CopyEnd::HoldOver,
+                _ = looks.tick() => {
+                    let gait = watch.look(&progress, copied.ended);
+                    if let Some(wait) = self.goes_back_for(gait, (&team.id, &offering), &copied, held) {
+                        break CopyEnd::Waits(wait);
+                    }
+                }
                 next = running.next() => match next {
-                    Some((index, tried)) => copied.tried[index] = Some(tried),
+                    Some(((which, index), tried)) => {
+                        offering.ended(which);
+                        copied.note(index, tried);
+                    }
                     None => break CopyEnd::All,
                 },
             }
         };
-        let waited_only = !begun.load(Relaxed) || outages != self.gates.store.outages();
+        drop(running);
+        let waited_only = !progress.has_begun() || outages != self.gates.store.outages();
         match end {
             CopyEnd::HoldOver if waited_only || self.gates.store.is_down() => (copied, CopyEnd::Waited),
             end => (copied, end),
         }
     }
 
+    /// What follows from a delivery's gait: one that comes forward slowly steps aside, and one that only waits, for a host that
+    /// is closed or in others' way, goes back to the queue for a while. One that has failed in part does not: it would not be
+    /// counted.
+    fn goes_back_for(
+        &self, gait: Gait, (team, offering): (&TeamId, &Offering<(usize, Planned)>), copied: &Copied, held: &Held,
+    ) -> Option<Duration> {
+        let is_long = match gait {
+            Gait::Quick => return None,
+            Gait::Slow => {
+                held.step_aside();
+                return None;
+            }
+            Gait::Waiting { is_long } => is_long,
+        };
+        held.step_aside();
+        if copied.progress.has_failed() {
+            return None;
+        }
+        let lanes = &self.transfer.lanes;
+        let closed = offering.offered_places().map(|place| lanes.closed_for(team, place).unwrap_or_default()).min();
+        if let Some(closed) = closed.filter(|closed| *closed >= CLOSED_FOR_LONG) {
+            return Some(closed);
+        }
+        let wait = offering.offered_places().filter_map(|place| lanes.expected_wait(team, place)).min();
+        let is_in_the_way = is_long && held.is_in_the_way();
+        is_in_the_way.then(|| wait.unwrap_or(WAIT_UNKNOWN).clamp(WAIT_SHORTEST, WAIT_LONGEST))
+    }
+
     /// Copies what can be copied; a refusal of the plan is an outcome too. The transfer is boxed only once it runs, so that a
     /// long task's waiting attachments cost little.
     async fn copy_one(
-        &self, index: usize, job: Result<Job, AttachmentFault>, attachment: Attachment,
-    ) -> (usize, Tried) {
+        &self, index: (Which, usize), job: Result<Job, AttachmentFault>, attachment: Attachment,
+    ) -> ((Which, usize), Tried) {
         match job {
             Ok(job) => (index, Box::pin(self.transfer.run(&job)).await),
             Err(refusal) => (index, Tried::refused(Outcome::failed(&attachment, &refusal, 0))),
@@ -92,6 +147,16 @@ impl Pipeline {
 }
 
 impl Copied {
+    fn note(&mut self, index: usize, tried: Tried) {
+        self.tried[index] = Some(tried);
+        self.ended += 1;
+    }
+
+    /// Whether any attachment was in flight.
+    pub(super) fn has_begun(&self) -> bool {
+        self.progress.has_begun()
+    }
+
     /// Whether this delivery brought anything home.
     pub(super) fn stored_any(&self) -> bool {
         self.tried.iter().flatten().any(|tried| tried.is_new_copy)

@@ -8,7 +8,7 @@ use tracing::{info, warn};
 use super::copying::{Copied, CopyEnd};
 use super::decoding::Wanted;
 use super::isolation::exhausted;
-use super::settling::{Verdict, conflict, hand_back};
+use super::settling::{Verdict, conflict, hand_back, put_off};
 use super::{Effort, Pipeline};
 use crate::domain::id::TeamId;
 use crate::domain::receipt::{Ended, Outcome, Receipt, Status};
@@ -89,6 +89,8 @@ impl Pipeline {
         match end {
             CopyEnd::Lost => return Decided::End(Verdict::Leave),
             CopyEnd::Waited => return Decided::End(hand_back(self.settings.backoff.base)),
+            CopyEnd::Waits(delay) if copied.has_begun() => return Decided::End(hand_back(delay)),
+            CopyEnd::Waits(delay) => return Decided::End(put_off(delay)),
             CopyEnd::Cut => return Decided::End(hand_back(Duration::ZERO)),
             CopyEnd::HoldOver if copied.stored_any() => {
                 return Decided::End(hand_back(self.settings.backoff.base));

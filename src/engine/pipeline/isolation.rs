@@ -36,6 +36,11 @@ impl Pipeline {
         }
     }
 
+    /// Puts a delivery off that was not begun.
+    pub async fn put_off(&self, held: &Held, delay: Duration) {
+        self.settle(held, &Settlement::PutOff { delay }).await;
+    }
+
     async fn run_beside(&self, delivery: &Delivery, held: &Held) {
         let Ok(_beside) = timeout(BEGIN_WITHIN, self.alone.beside()).await else {
             return self.end(delivery, held, put_off(Duration::ZERO)).await;

@@ -13,6 +13,7 @@ mod deciding;
 mod decoding;
 mod isolation;
 mod objects;
+mod offering;
 mod settling;
 
 use std::sync::Arc;

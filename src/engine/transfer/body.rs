@@ -117,6 +117,7 @@ impl Body {
 
     fn take(&mut self, chunk: Bytes) -> Result<Bytes, AttachmentFault> {
         self.read += chunk.len() as u64;
+        self.job.progress.moved(chunk.len() as u64);
         if self.read > self.bytes_max {
             let message = format!("the content is larger than the allowed {} bytes", self.bytes_max);
             return Err(AttachmentFault::new(Code::TooLarge, message));

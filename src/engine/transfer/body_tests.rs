@@ -41,7 +41,7 @@ fn job() -> Job {
         grant: Grant::None,
         profile: Profile { name: "standard".into(), fingerprint: "standard@0".into() },
         look: false,
-        begun: std::sync::Arc::default(),
+        progress: std::sync::Arc::default(),
     }
 }
 

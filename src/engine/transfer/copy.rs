@@ -15,6 +15,7 @@ use crate::domain::media_type;
 use crate::domain::object_key::{Key, ObjectId};
 use crate::domain::source::{Place, Source};
 use crate::engine::crash;
+use crate::engine::lanes::InFlight;
 use crate::engine::memory::Grant;
 use crate::ports::fetcher::{Fetched, Want};
 use crate::ports::store::{ObjectMeta, PART_BYTES, Put, Upload};
@@ -74,17 +75,18 @@ impl Transfer {
 
     /// Copies `fetched` to the object `id`, in the memory of `grant`.
     pub(super) async fn copy(
-        &self, job: &Job, id: &ObjectId, fetched: Fetched, grant: Grant,
+        &self, job: &Job, id: &ObjectId, (fetched, grant): (Fetched, Grant), in_flight: &mut InFlight,
     ) -> Result<Stored, AttachmentFault> {
         let fetcher = std::sync::Arc::clone(&self.fetcher);
         let mut body = Body::new(fetcher, job, self.retry, self.bytes_max, fetched);
         let first = body.fill(PART_BYTES).await?;
+        in_flight.has_read(body.read);
         let seen = Seen::in_head(job, &first.bytes);
         Self::check_media(job, &seen.media_type)?;
         let stored = if first.ended {
             self.put_whole(job, id, &mut body, &seen, first.bytes).await?
         } else {
-            self.put_parts(job, id, &mut body, &seen, first).await?
+            self.put_parts(job, id, (&mut body, in_flight), &seen, first).await?
         };
         drop(grant);
         Ok(stored)
@@ -111,12 +113,12 @@ impl Transfer {
     }
 
     async fn put_parts(
-        &self, job: &Job, id: &ObjectId, body: &mut Body, seen: &Seen, first: Filled,
+        &self, job: &Job, id: &ObjectId, (body, in_flight): (&mut Body, &mut InFlight), seen: &Seen, first: Filled,
     ) -> Result<Stored, AttachmentFault> {
         let key = id.key(seen.extension);
         let meta = ObjectMeta { media_type: &seen.media_type, facts: None };
         let mut upload = self.ask_store(|| self.store.begin(&key, meta)).await?;
-        let sent = self.send_parts(job, body, upload.as_mut(), first).await;
+        let sent = self.send_parts(job, (body, in_flight), upload.as_mut(), first).await;
         let finished = match sent.and_then(|()| body_digest(job, body)) {
             Ok(sha256) => self.finish(upload.as_mut()).await.map(|put| (put, sha256)),
             Err(fault) => Err(fault),
@@ -137,7 +139,7 @@ impl Transfer {
 
     /// Sends all parts. While one is on its way the next is read, if there is memory to be had without waiting.
     async fn send_parts(
-        &self, job: &Job, body: &mut Body, upload: &mut dyn Upload, first: Filled,
+        &self, job: &Job, (body, in_flight): (&mut Body, &mut InFlight), upload: &mut dyn Upload, first: Filled,
     ) -> Result<(), AttachmentFault> {
         let (mut part, place) = (first, job.source.place());
         let mut ahead = None;
@@ -151,6 +153,7 @@ impl Transfer {
                 sending.await?;
                 body.fill(PART_BYTES).await?
             };
+            in_flight.has_read(body.read);
         }
         if part.bytes.is_empty() { Ok(()) } else { self.send(upload, part.bytes).await }
     }

@@ -9,7 +9,6 @@ mod body;
 mod copy;
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
@@ -17,9 +16,10 @@ use tokio::time::sleep;
 use tracing::debug;
 
 use super::claims::{ClaimAnswer, Claims};
-use super::lanes::Lanes;
+use super::lanes::{InFlight, Lanes};
 use super::memory::Parts;
 use super::outage::Gate;
+use super::progress::Progress;
 use super::retry::{Next, RetryPolicy};
 use super::tally::{Counted, Tally};
 use crate::domain::access::Grant;
@@ -57,8 +57,8 @@ pub struct Job {
     /// Whether somebody may have copied it before: a redelivery or a re-import. A first delivery does not look before it
     /// puts.
     pub look: bool,
-    /// Set once an attachment of this delivery is in flight: until then it has only waited for others.
-    pub begun: Arc<AtomicBool>,
+    /// How far its delivery is; told by the attachment itself.
+    pub progress: Arc<Progress>,
 }
 
 impl Job {
@@ -130,6 +130,7 @@ impl Transfer {
     /// Copies one attachment and says what became of it. Waits as long as the store is away: whoever holds a deadline races
     /// it with this.
     pub async fn run(&self, job: &Job) -> Tried {
+        let _active = job.progress.active();
         match self.look(job).await {
             Ok(Some(stored)) => return self.stored(job, stored),
             Ok(None) => {}
@@ -142,6 +143,10 @@ impl Transfer {
                 Ok(stored) => return self.stored(job, stored),
                 Err(fault) => fault,
             };
+            job.progress.fail();
+            if fault.is_unreached && self.lanes.is_dead(&job.team.id, &job.source.place()) {
+                return self.give_up(job, &fault, tried).await;
+            }
             match self.retry.next(fault.fault(), tried, rand::random()) {
                 Next::After(wait) => {
                     debug!(attachment.id = %job.attachment.id, code = %fault.code, ?wait, "trying an attachment again");
@@ -154,9 +159,23 @@ impl Transfer {
     }
 
     async fn try_once(&self, job: &Job) -> Result<Stored, AttachmentFault> {
-        let _in_flight = self.lanes.enter(&job.team, &job.source.place()).await;
-        job.begun.store(true, Relaxed);
+        let mut in_flight = self.enter(job).await?;
         let _counted = Counted::one(&self.tally.in_flight);
+        let outcome = self.open_and_copy(job, &mut in_flight).await;
+        in_flight.end(&outcome);
+        outcome
+    }
+
+    /// Waits for the lane's turn. Meanwhile the delivery does nothing for this attachment.
+    async fn enter(&self, job: &Job) -> Result<InFlight, AttachmentFault> {
+        let waiting = job.progress.waiting();
+        let in_flight = self.lanes.enter(&job.team, &job.source.place()).await?;
+        drop(waiting);
+        job.progress.begin();
+        Ok(in_flight)
+    }
+
+    async fn open_and_copy(&self, job: &Job, in_flight: &mut InFlight) -> Result<Stored, AttachmentFault> {
         let fetched = self.fetcher.open(job.request(Want::Body)).await?;
         let id = job.object_id(fetched.version.pin());
         if job.look
@@ -167,7 +186,7 @@ impl Transfer {
         }
         let (fetched, grant) = self.with_memory(job, fetched).await?;
         let id = job.object_id(fetched.version.pin());
-        self.copy(job, &id, fetched, grant).await
+        self.copy(job, &id, (fetched, grant), in_flight).await
     }
 
     /// Makes sure that what the grant uses is the team's own, before it is used first.
@@ -200,12 +219,18 @@ impl Transfer {
             Source::Http(_) | Source::S3 { .. } => {}
             Source::Gcs { .. } | Source::File(_) | Source::Text(_) => return Ok(None),
         }
-        let said = {
-            let _in_flight = self.lanes.enter(&job.team, &job.source.place()).await;
-            job.begun.store(true, Relaxed);
-            self.fetcher.open(job.request(Want::Head)).await
+        let said = match self.enter(job).await {
+            Ok(in_flight) => {
+                let said = self.fetcher.open(job.request(Want::Head)).await;
+                in_flight.end(&said);
+                said
+            }
+            Err(fault) => Err(fault),
         };
-        let Ok(said) = said else { return Ok(None) };
+        let Ok(said) = said else {
+            job.progress.fail();
+            return Ok(None);
+        };
         match said.version.pin() {
             Some(pin) => self.adopt(job, &job.object_id(Some(pin))).await,
             None => Ok(None),

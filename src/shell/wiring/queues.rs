@@ -147,14 +147,16 @@ async fn database(path: &Path) -> Result<LocalDatabase, Trouble> {
 }
 
 fn amqp_options(config: &Config, url: &str) -> AmqpOptions {
-    let in_hand = u16::try_from(config.limits.messages_in_hand).unwrap_or(u16::MAX);
+    // Those in hand, those that stand aside and those that are looked past: what the engine does not take is given back.
+    let at_most = super::settings::settings(config).messages_at_most();
+    let at_most = u16::try_from(at_most).unwrap_or(u16::MAX);
     AmqpOptions {
         url: SecretString::from(url.to_owned()),
         tls: None,
         queue: config.queue.name.clone(),
         dead_letter: config.queue.dead_letter.clone(),
         declare: config.queue.declare,
-        prefetch: in_hand.clamp(1, PREFETCH_MAX),
+        prefetch: at_most.clamp(1, PREFETCH_MAX),
     }
 }
 

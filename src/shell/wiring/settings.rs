@@ -18,6 +18,7 @@ pub fn settings(config: &Config) -> Settings {
     let usize_of = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
     Settings {
         messages_in_hand: config.limits.messages_in_hand as usize,
+        lookahead: config.queue.lookahead,
         attachments_in_flight: config.limits.attachments_in_flight as usize,
         memory_bytes: usize_of(config.limits.memory.get()),
         attachment_bytes_max: config.sources.http.max_bytes.get(),

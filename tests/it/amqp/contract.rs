@@ -32,6 +32,9 @@ impl Queue for Kept {
         self.queue.receive(room).await
     }
 
+    fn chooses_by_team(&self) -> bool {
+        self.queue.chooses_by_team()
+    }
     fn lease_length(&self) -> Duration {
         self.queue.lease_length()
     }

@@ -157,6 +157,9 @@ impl<Q: Queue> Queue for FatedQueue<Q> {
     async fn receive(&self, room: usize) -> Result<Vec<Delivery>, QueueError> {
         self.1.call(queue_lost, self.0.receive(room)).await
     }
+    fn chooses_by_team(&self) -> bool {
+        self.0.chooses_by_team()
+    }
     fn lease_length(&self) -> Duration {
         self.0.lease_length()
     }

@@ -1,6 +1,7 @@
 //! The engine on memory adapters and paused time: what it promises one task, and what it keeps when everything fails.
 
 mod envelopes;
+mod fairness;
 mod faults;
 mod poison;
 mod promises;

@@ -41,7 +41,9 @@ impl Fetcher for Deadly {
 #[derive(Debug, PartialEq, Eq)]
 enum Life {
     /// Killed, with so many attachments in flight.
-    Killed { in_flight: u64 },
+    Killed {
+        in_flight: u64,
+    },
     Ended(End),
 }
 

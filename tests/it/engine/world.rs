@@ -129,6 +129,7 @@ pub(super) fn task(id: &str, urls: &[&str]) -> String {
 fn settings() -> Settings {
     Settings {
         messages_in_hand: 8,
+        lookahead: 20_000,
         attachments_in_flight: 16,
         memory_bytes: 64 << 20,
         attachment_bytes_max: 1 << 30,

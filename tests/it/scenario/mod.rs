@@ -26,6 +26,7 @@ mod world;
 
 mod bad_input;
 mod broker_restarts;
+mod crowds;
 mod dead_letters;
 mod killed;
 mod long_download;

@@ -27,16 +27,10 @@ impl Queue {
 
     /// Puts messages on the task queue.
     pub(crate) async fn send(&self, sent: &[Sent]) {
-        let mut messages: Vec<Outgoing> = sent.iter().map(outgoing).collect();
+        let messages: Vec<Outgoing> = sent.iter().map(outgoing).collect();
         match self {
             Self::Broker(broker) => broker.send(&messages).await,
-            Self::Sqs(sqs) => {
-                // As `submit` does: the team is the group.
-                for (message, sent) in messages.iter_mut().zip(sent) {
-                    message.group = sent.wanted().map(|wanted| wanted.team.clone());
-                }
-                sqs.send(&messages).await;
-            }
+            Self::Sqs(sqs) => sqs.send(&messages).await,
             Self::Embedded(embedded) => embedded.send(&messages).await,
         }
     }
@@ -100,6 +94,7 @@ fn outgoing(sent: &Sent) -> Outgoing {
         id: sent.id.clone(),
         body: sent.body.clone(),
         attributes: team.map(|team| ("team".to_owned(), team)).into_iter().collect(),
-        group: None,
+        // As `submit` does: the team is the group.
+        group: sent.wanted().map(|wanted| wanted.team.clone()),
     }
 }

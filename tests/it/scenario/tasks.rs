@@ -109,6 +109,18 @@ impl<'a> Draw<'a> {
         self.task_of(drawn)
     }
 
+    /// A task of `team` with `count` small attachments.
+    pub(crate) fn many_of(&mut self, team: &'static str, count: usize) -> Sent {
+        let drawn = (0..count).map(|_| self.sized(2_000, "")).collect();
+        let mut sent = self.task_of(drawn);
+        let mut body: Value = serde_json::from_slice(&sent.body).unwrap();
+        body["team"] = json!(team);
+        if let End::Receipt(wanted) = &mut sent.end {
+            team.clone_into(&mut wanted.team);
+        }
+        sent.with_body(&body)
+    }
+
     /// A task of 1 to 4 attachments; `hard`: also such that fail only after all tries.
     pub(crate) fn task(&mut self, hard: bool) -> Sent {
         let count = *[1, 1, 1, 2, 2, 3, 4].get(self.random.random_range(0..7)).unwrap();

@@ -78,6 +78,16 @@ impl Vault {
         }
     }
 
+    /// Whether anything is at `key`.
+    pub(crate) async fn holds(&self, key: &str) -> bool {
+        match self {
+            Self::Folder(root) => root.join(key).exists(),
+            Self::Bucket { client, prefix } => {
+                client.head_object().bucket(BUCKET).key(format!("{prefix}{key}")).send().await.is_ok()
+            }
+        }
+    }
+
     /// Everything that there is, digested.
     pub(crate) async fn contents(&self) -> BTreeMap<String, Kept> {
         let reading = self.keys().await.into_iter().map(|key| async move {

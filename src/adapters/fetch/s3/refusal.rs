@@ -138,6 +138,7 @@ impl Refusal {
             provider_code: self.code.clone(),
             request_id: answer::text(&self.headers, "x-amz-request-id"),
             retry_after: plain.retry_after,
+            is_unreached: false,
         }
     }
 }

@@ -82,6 +82,9 @@ impl<M: Mutation> Queue for Broken<M> {
         Ok(received.into_iter().map(M::gives).collect())
     }
 
+    fn chooses_by_team(&self) -> bool {
+        self.0.chooses_by_team()
+    }
     fn lease_length(&self) -> Duration {
         self.0.lease_length()
     }

@@ -1,0 +1,175 @@
+//! Looking past a busy team's messages: which delivery begins, and which goes behind.
+//!
+//! Where the queue does not choose by team, the messages of a team that has queued many stand before everybody else's. A quarter
+//! of the places is kept for teams with less than their share; what a team has beyond it is put off, uncounted, until about
+//! the moment when its turn would come: so it is moved about once, and the team itself loses nothing. At most so many
+//! messages are away at once. A pure decision; it waits for nothing.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::domain::id::TeamId;
+
+/// How much is kept free of those who have more than their share: one place of so many.
+const KEPT_FREE: usize = 4;
+/// A team has its share while it has fewer than so many times what is free.
+const TIMES_FREE: usize = 3;
+/// The shortest and the longest time for which a message is put off.
+const SHORTEST: Duration = Duration::from_secs(1);
+const LONGEST: Duration = Duration::from_secs(60);
+/// What is believed of a team's pace until it has shown one, and at least, in messages a second. Too quick costs another move,
+/// too slow would keep the team waiting for itself: so a team is believed to be able to do more than it just did.
+const FIRST_PACE: f64 = 100.0;
+const LEAST_PACE: f64 = 20.0;
+const MORE: f64 = 2.0;
+/// How long a pace is measured before it is believed.
+const MEASURED_FOR: Duration = Duration::from_secs(1);
+/// A team that did nothing for so long is forgotten.
+const IDLE: Duration = Duration::from_secs(10 * 60);
+/// Above so many teams the idle ones are looked for.
+const TEAMS_MAX: usize = 4096;
+
+/// What becomes of a delivery.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Choice {
+    /// It begins, as soon as there is a place.
+    Begin,
+    /// It goes behind for so long.
+    PutOff(Duration),
+}
+
+/// Who has how much in hand, and how much away.
+#[derive(Debug)]
+pub struct Ahead {
+    places: usize,
+    lookahead: u32,
+    teams: HashMap<TeamId, Busy>,
+}
+
+#[derive(Debug)]
+struct Busy {
+    in_hand: usize,
+    /// Messages ended a second, measured from `since` on.
+    pace: f64,
+    ended: u32,
+    since: Instant,
+    /// When the last one that was put off has its turn.
+    last_turn: Instant,
+    used: Instant,
+}
+
+impl Ahead {
+    /// For so many places; at most `lookahead` messages of a team are away at once, none for 0.
+    #[must_use]
+    pub fn new(places: usize, lookahead: u32) -> Self {
+        Self { places, lookahead, teams: HashMap::new() }
+    }
+
+    /// Decides about a delivery of `team` while `free` places are free. One that begins is in hand until [`Ahead::ended`].
+    pub fn choose(&mut self, team: &TeamId, free: usize, now: Instant) -> Choice {
+        if self.teams.len() >= TEAMS_MAX {
+            self.teams.retain(|_, busy| busy.in_hand > 0 || now.duration_since(busy.used) < IDLE);
+        }
+        let (places, lookahead) = (self.places, f64::from(self.lookahead));
+        let busy = self.teams.entry(team.clone()).or_insert_with(|| Busy::new(now));
+        busy.used = now;
+        let has_share = busy.in_hand == 0 || free * KEPT_FREE > places || busy.in_hand < free * TIMES_FREE;
+        let away = busy.last_turn.saturating_duration_since(now).as_secs_f64() * busy.pace(now);
+        if has_share || away >= lookahead {
+            busy.in_hand += 1;
+            return Choice::Begin;
+        }
+        let step = Duration::from_secs_f64(1.0 / busy.pace(now));
+        let turn = (busy.last_turn.max(now) + step).min(now + LONGEST);
+        busy.last_turn = turn;
+        Choice::PutOff(turn.duration_since(now).max(SHORTEST))
+    }
+
+    /// Notes that a delivery that had begun is in hand no more.
+    pub fn ended(&mut self, team: &TeamId, now: Instant) {
+        if let Some(busy) = self.teams.get_mut(team) {
+            busy.in_hand = busy.in_hand.saturating_sub(1);
+            busy.ended = busy.ended.saturating_add(1);
+            busy.used = now;
+        }
+    }
+}
+
+impl Busy {
+    fn new(now: Instant) -> Self {
+        Self { in_hand: 0, pace: FIRST_PACE, ended: 0, since: now, last_turn: now, used: now }
+    }
+
+    /// Messages a second, lately.
+    fn pace(&mut self, now: Instant) -> f64 {
+        let measured = now.duration_since(self.since);
+        if measured >= MEASURED_FOR {
+            let pace = f64::from(self.ended) / measured.as_secs_f64();
+            self.pace = (self.pace + pace) / 2.0;
+            (self.ended, self.since) = (0, now);
+        }
+        (self.pace * MORE).max(LEAST_PACE)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn team(name: &str) -> TeamId {
+        TeamId::new(name).expect("a good id")
+    }
+
+    /// Offers messages of a team while `in_hand` places of 64 are taken.
+    fn offer(ahead: &mut Ahead, name: &str, count: usize, now: Instant) -> (usize, Vec<Duration>) {
+        let (mut begun, mut delays) = (0, Vec::new());
+        for _ in 0..count {
+            let taken: usize = ahead.teams.values().map(|busy| busy.in_hand).sum();
+            match ahead.choose(&team(name), 64usize.saturating_sub(taken), now) {
+                Choice::Begin => begun += 1,
+                Choice::PutOff(delay) => delays.push(delay),
+            }
+        }
+        (begun, delays)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_busy_team_leaves_room_and_its_rest_comes_back_at_its_own_pace() {
+        let (mut ahead, now) = (Ahead::new(64, 20_000), Instant::now());
+        let (begun, delays) = offer(&mut ahead, "busy", 1000, now);
+        assert_eq!(begun, 48, "a quarter is kept free");
+        assert_eq!(delays.len(), 952);
+        assert!(delays.is_sorted() && delays[0] == SHORTEST);
+        let expected = 952.0 / FIRST_PACE / MORE;
+        let last = delays[951].as_secs_f64();
+        assert!((last - expected).abs() < 0.1, "{last} s for what is expected to take {expected} s");
+        assert_eq!(offer(&mut ahead, "quiet", 1, now).0, 1, "another one begins at once");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn no_more_are_away_than_allowed() {
+        let (mut ahead, now) = (Ahead::new(64, 100), Instant::now());
+        let (_, delays) = offer(&mut ahead, "busy", 1000, now);
+        assert_eq!(delays.len(), 100);
+        let (_, delays) = offer(&mut Ahead::new(64, 0), "busy", 1000, now);
+        assert!(delays.is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_quick_teams_messages_come_back_soon() {
+        let (mut ahead, start) = (Ahead::new(64, 20_000), Instant::now());
+        let _first = offer(&mut ahead, "busy", 48, start);
+        for second in 1..10 {
+            for _ in 0..1000 {
+                ahead.ended(&team("busy"), start + Duration::from_secs(second));
+            }
+            let _more = offer(&mut ahead, "busy", 48, start + Duration::from_secs(second));
+        }
+        let now = start + Duration::from_secs(10);
+        let (_, delays) = offer(&mut ahead, "busy", 10_000, now);
+        let last = delays.last().expect("some are put off").as_secs_f64();
+        assert!((4.0..11.0).contains(&last), "ten thousand at a thousand a second, and sooner: {last} s");
+    }
+}

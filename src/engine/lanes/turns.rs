@@ -1,0 +1,406 @@
+//! Who goes next: the pure decision behind the lanes. It knows numbers and moments, and waits for nothing.
+//!
+//! Attachments wait in a lane for each team and place. A lane may run while its own window, its place and its team have room,
+//! and neither is closed or ahead of its rate. Among teams with a lane that may run the next is the one that was given the
+//! least for its weight, in bytes, where each request counts as some bytes too; within a team its lanes take turns. What size
+//! an attachment will have is guessed by what its place gave lately, charged beforehand and put right afterwards.
+//!
+//! A team that was idle begins where the others are: it is owed nothing for the time when it asked for nothing. A team never
+//! has more than three quarters of what there is, so that there is always room for one that comes later.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::ops::Bound::{Excluded, Included, Unbounded};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::gate::Gate;
+use super::lane::{Lane, Ticket};
+use super::pace::Sign;
+use crate::domain::fault::AttachmentFault;
+use crate::domain::id::TeamId;
+use crate::domain::source::Place;
+
+/// A request costs as much as these bytes beside those that it brings.
+const REQUEST_BYTES: f64 = 64.0 * 1024.0;
+/// What an attachment of an unknown place is taken for.
+const FIRST_GUESS: f64 = 1024.0 * 1024.0;
+/// A team that could not run for long is owed at most so many bytes, and one that took more than was guessed owes at most so
+/// many: nobody stands back for hours.
+const OWED_MAX: f64 = 64.0 * 1024.0 * 1024.0;
+const DEBT_MAX: f64 = 1024.0 * 1024.0 * 1024.0;
+/// A team has at most so many times what is left.
+const TIMES_FREE: usize = 3;
+/// The longest time that a host's wish to be left alone is kept.
+const CLOSED_MAX: Duration = Duration::from_secs(15 * 60);
+/// Above so many lanes, those that are not in use are forgotten.
+const KEPT_MAX: usize = 4096;
+
+/// What a team may do.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct TeamTerms {
+    pub(super) weight: u32,
+    pub(super) in_flight: usize,
+    pub(super) per_second: f64,
+}
+
+/// What may be done at a place.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct PlaceTerms {
+    pub(super) in_flight: usize,
+    pub(super) per_second: f64,
+}
+
+/// One that may begin.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Start {
+    pub(super) ticket: Ticket,
+    pub(super) team: TeamId,
+    pub(super) place: Place,
+    /// The bytes that it was charged beforehand.
+    pub(super) guess: u64,
+}
+
+/// What to do next.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Next {
+    /// Let this one begin, and ask again.
+    Start(Start),
+    /// Ask again at this moment, or when something ends.
+    At(Instant),
+    /// Ask again when something ends or comes.
+    Nothing,
+}
+
+/// How one that began has ended.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Ended<'a> {
+    /// What it was charged so far.
+    pub(super) charged: u64,
+    /// What it brought.
+    pub(super) bytes: u64,
+    pub(super) began: Instant,
+    pub(super) sign: Sign,
+    pub(super) fault: Option<&'a AttachmentFault>,
+}
+
+/// All lanes, and what is under way.
+#[derive(Debug)]
+pub(super) struct Turns {
+    slots: usize,
+    in_flight: usize,
+    /// What the team that began last had been given before.
+    level: f64,
+    last_ticket: Ticket,
+    teams: BTreeMap<TeamId, Team>,
+    places: HashMap<Place, Stand>,
+    lanes: usize,
+    forget_above: usize,
+}
+
+#[derive(Debug)]
+struct Team {
+    terms: TeamTerms,
+    /// Bytes for its weight.
+    given: f64,
+    in_flight: usize,
+    gate: Gate,
+    lanes: HashMap<Place, Lane>,
+    /// The lanes in which somebody waits, and the one that ran last.
+    waiting: BTreeSet<Place>,
+    last: Option<Place>,
+}
+
+/// What is known of a place, whoever asks it.
+#[derive(Debug)]
+struct Stand {
+    terms: PlaceTerms,
+    in_flight: usize,
+    gate: Gate,
+    closed_until: Option<Instant>,
+    /// What one attachment brought lately.
+    typical_bytes: f64,
+}
+
+/// The earliest of some moments.
+fn earlier(one: Option<Instant>, other: Option<Instant>) -> Option<Instant> {
+    one.into_iter().chain(other).min()
+}
+
+impl Turns {
+    /// Lanes for `slots` attachments at once.
+    pub(super) fn new(slots: usize) -> Self {
+        let (teams, places) = (BTreeMap::new(), HashMap::new());
+        Self {
+            slots: slots.max(1),
+            in_flight: 0,
+            level: 0.0,
+            last_ticket: 0,
+            teams,
+            places,
+            lanes: 0,
+            forget_above: KEPT_MAX,
+        }
+    }
+
+    /// One more waits.
+    ///
+    /// # Errors
+    /// The fault of one that was tried for all, where the host cannot be connected to.
+    pub(super) fn wait(
+        &mut self, (team, terms): (&TeamId, TeamTerms), (place, place_terms): (&Place, PlaceTerms), now: Instant,
+    ) -> Result<Ticket, AttachmentFault> {
+        if self.lanes > self.forget_above {
+            self.forget_unused(now);
+        }
+        self.last_ticket += 1;
+        self.places.entry(place.clone()).or_insert_with(|| Stand::new(place_terms)).terms = place_terms;
+        let level = self.level;
+        let team = self.teams.entry(team.clone()).or_insert_with(|| Team::new(terms, level));
+        if team.is_idle() {
+            team.given = team.given.max(level);
+        }
+        team.terms = terms;
+        let lanes = &mut self.lanes;
+        let lane = team.lanes.entry(place.clone()).or_insert_with(|| {
+            *lanes += 1;
+            Lane::new()
+        });
+        if let Some(fault) = lane.shared_fault(now) {
+            return Err(fault.clone());
+        }
+        lane.waiting.insert(self.last_ticket);
+        team.waiting.insert(place.clone());
+        Ok(self.last_ticket)
+    }
+
+    /// One that waited does so no more.
+    pub(super) fn leave(&mut self, team: &TeamId, place: &Place, ticket: Ticket) {
+        if let Some(team) = self.teams.get_mut(team) {
+            team.take_out(place, ticket);
+        }
+    }
+
+    /// Says who begins, or when to ask again.
+    pub(super) fn next(&mut self, now: Instant) -> Next {
+        let free = self.slots.saturating_sub(self.in_flight);
+        if free == 0 {
+            return Next::Nothing;
+        }
+        let (mut best, mut opens): (Option<(f64, &TeamId, &Place)>, Option<Instant>) = (None, None);
+        for (id, team) in &self.teams {
+            let is_behind = best.is_some_and(|(given, ..)| team.given >= given);
+            if is_behind || team.waiting.is_empty() || !team.has_room(free) {
+                continue;
+            }
+            match team.lane_that_may_run(&self.places, now) {
+                Ok(place) => best = Some((team.given, id, place)),
+                Err(team_opens) => opens = earlier(opens, team_opens),
+            }
+        }
+        match (best, opens) {
+            (Some((_, team, place)), _) => {
+                let (team, place) = (team.clone(), place.clone());
+                Next::Start(self.start(team, place, now))
+            }
+            (None, Some(opens)) => Next::At(opens),
+            (None, None) => Next::Nothing,
+        }
+    }
+
+    fn start(&mut self, id: TeamId, place: Place, now: Instant) -> Start {
+        let stand = self.places.get_mut(&place).expect("a lane that may run has a place");
+        let team = self.teams.get_mut(&id).expect("a lane that may run has a team");
+        let lane = team.lanes.get_mut(&place).expect("a lane that may run is there");
+        let ticket = *lane.waiting.first().expect("in a lane that may run somebody waits");
+        lane.in_flight += 1;
+        stand.in_flight += 1;
+        team.in_flight += 1;
+        self.in_flight += 1;
+        stand.gate.pass(stand.terms.per_second, now);
+        team.gate.pass(team.terms.per_second, now);
+        self.level = self.level.max(team.given);
+        let cost = stand.typical_bytes + REQUEST_BYTES;
+        team.given = team.given.max(self.level - OWED_MAX) + cost / f64::from(team.terms.weight.max(1));
+        team.last = Some(place.clone());
+        team.take_out(&place, ticket);
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a number of bytes")]
+        let guess = stand.typical_bytes as u64;
+        Start { ticket, team: id, place, guess }
+    }
+
+    /// One that began brings more than was guessed.
+    pub(super) fn charge(&mut self, team: &TeamId, bytes: u64) {
+        let level = self.level;
+        if let Some(team) = self.teams.get_mut(team) {
+            team.correct(as_f64(bytes), level);
+        }
+    }
+
+    /// One that began has ended. Returns those that waited behind it and share its fate.
+    pub(super) fn end(&mut self, team: &TeamId, place: &Place, ended: Ended<'_>, now: Instant) -> Vec<Ticket> {
+        let level = self.level;
+        self.in_flight = self.in_flight.saturating_sub(1);
+        let most = match self.places.get_mut(place) {
+            Some(stand) => stand.end(&ended),
+            None => return Vec::new(),
+        };
+        let closes = match ended.sign {
+            Sign::Overloaded { retry_after: Some(wait) } => Some(now + wait.min(CLOSED_MAX)),
+            Sign::Overloaded { retry_after: None } | Sign::Well | Sign::Unreachable | Sign::Nothing => None,
+        };
+        let Some(entry) = self.teams.get_mut(team) else {
+            return Vec::new();
+        };
+        entry.in_flight = entry.in_flight.saturating_sub(1);
+        entry.correct(as_f64(ended.bytes) - as_f64(ended.charged), level);
+        let Some(lane) = entry.lanes.get_mut(place) else {
+            return Vec::new();
+        };
+        lane.in_flight = lane.in_flight.saturating_sub(1);
+        lane.follow(ended.sign, ended.fault, (ended.began, now), most);
+        let shared = if lane.shared_fault(now).is_some() {
+            entry.waiting.remove(place);
+            std::mem::take(&mut lane.waiting).into_iter().collect()
+        } else {
+            Vec::new()
+        };
+        if let Some(until) = closes {
+            lane.close(until);
+            self.close_for_all(team, place, until, now);
+        }
+        shared
+    }
+
+    /// A host that sent one team away may mean that team. Where two were sent away it means everybody.
+    fn close_for_all(&mut self, seen_by: &TeamId, place: &Place, until: Instant, now: Instant) {
+        let is_closed = |team: &Team| team.lanes.get(place).is_some_and(|lane| lane.opens_at(now).is_some());
+        let others = self.teams.iter().filter(|(id, _)| *id != seen_by);
+        if others.map(|(_, team)| team).any(is_closed)
+            && let Some(stand) = self.places.get_mut(place)
+        {
+            stand.closed_until = Some(stand.closed_until.map_or(until, |closed| closed.max(until)));
+        }
+    }
+
+    /// When a lane opens, if it is closed.
+    pub(super) fn opens_at(&self, team: &TeamId, place: &Place, now: Instant) -> Option<Instant> {
+        let lane = self.teams.get(team).and_then(|team| team.lanes.get(place)?.opens_at(now));
+        let stand = self.places.get(place).and_then(|stand| stand.closed_until.filter(|until| *until > now));
+        lane.into_iter().chain(stand).max()
+    }
+
+    /// Whether a lane's host is known not to be there.
+    pub(super) fn is_dead(&self, team: &TeamId, place: &Place, now: Instant) -> bool {
+        let lane = self.teams.get(team).and_then(|team| team.lanes.get(place));
+        lane.is_some_and(|lane| lane.shared_fault(now).is_some())
+    }
+
+    /// How long one that comes to a lane now will wait, as far as can be told.
+    pub(super) fn expected_wait(&self, team: &TeamId, place: &Place) -> Option<Duration> {
+        self.teams.get(team)?.lanes.get(place)?.expected_wait()
+    }
+
+    /// Forgets the lanes that are not in use: first those that are open, and where that is not enough the closed ones too.
+    fn forget_unused(&mut self, now: Instant) {
+        for keep_closed in [true, false] {
+            let is_kept = |lane: &Lane| !lane.is_idle() || keep_closed && lane.opens_at(now).is_some();
+            self.teams.values_mut().for_each(|team| team.lanes.retain(|_, lane| is_kept(lane)));
+            self.teams.retain(|_, team| !team.lanes.is_empty());
+            self.lanes = self.teams.values().map(|team| team.lanes.len()).sum();
+            if self.lanes <= KEPT_MAX {
+                break;
+            }
+        }
+        let used: HashSet<&Place> = self.teams.values().flat_map(|team| team.lanes.keys()).collect();
+        self.places.retain(|place, _| used.contains(place));
+        // Where all are in use, looking for others again and again would find none.
+        self.forget_above = KEPT_MAX.max(self.lanes * 2);
+    }
+}
+
+impl Team {
+    fn new(terms: TeamTerms, given: f64) -> Self {
+        let (lanes, waiting) = (HashMap::new(), BTreeSet::new());
+        Self { terms, given, in_flight: 0, gate: Gate::default(), lanes, waiting, last: None }
+    }
+
+    fn is_idle(&self) -> bool {
+        self.in_flight == 0 && self.waiting.is_empty()
+    }
+
+    fn has_room(&self, free: usize) -> bool {
+        let weight = usize::try_from(self.terms.weight.max(1)).unwrap_or(usize::MAX);
+        self.in_flight < self.terms.in_flight && self.in_flight < free.saturating_mul(TIMES_FREE).saturating_mul(weight)
+    }
+
+    /// The lane whose turn it is among those that may run; without one, the first moment at which one may.
+    fn lane_that_may_run(&self, places: &HashMap<Place, Stand>, now: Instant) -> Result<&Place, Option<Instant>> {
+        if let Some(opens) = self.gate.opens_at(self.terms.per_second, now) {
+            return Err(Some(opens));
+        }
+        let (after, before) = match &self.last {
+            Some(last) => ((Excluded(last), Unbounded), Some((Unbounded, Included(last)))),
+            None => ((Unbounded, Unbounded), None),
+        };
+        let turns = self.waiting.range::<Place, _>(after);
+        let turns = turns.chain(before.into_iter().flat_map(|before| self.waiting.range::<Place, _>(before)));
+        let mut opens = None;
+        for place in turns {
+            let (Some(lane), Some(stand)) = (self.lanes.get(place), places.get(place)) else {
+                continue;
+            };
+            if stand.in_flight >= stand.terms.in_flight || !lane.has_room(stand.terms.in_flight) {
+                continue;
+            }
+            match lane.opens_at(now).into_iter().chain(stand.opens_at(now)).max() {
+                None => return Ok(place),
+                lane_opens => opens = earlier(opens, lane_opens),
+            }
+        }
+        Err(opens)
+    }
+
+    fn take_out(&mut self, place: &Place, ticket: Ticket) {
+        if let Some(lane) = self.lanes.get_mut(place) {
+            lane.waiting.remove(&ticket);
+            if lane.waiting.is_empty() {
+                self.waiting.remove(place);
+            }
+        }
+    }
+
+    fn correct(&mut self, bytes: f64, level: f64) {
+        let corrected = self.given + bytes / f64::from(self.terms.weight.max(1));
+        self.given = corrected.clamp(level - OWED_MAX, level + DEBT_MAX);
+    }
+}
+
+impl Stand {
+    fn new(terms: PlaceTerms) -> Self {
+        Self { terms, in_flight: 0, gate: Gate::default(), closed_until: None, typical_bytes: FIRST_GUESS }
+    }
+
+    fn opens_at(&self, now: Instant) -> Option<Instant> {
+        let closed = self.closed_until.filter(|until| *until > now);
+        closed.into_iter().chain(self.gate.opens_at(self.terms.per_second, now)).max()
+    }
+
+    /// Notes an end, and returns how many may be under way here.
+    fn end(&mut self, ended: &Ended<'_>) -> usize {
+        self.in_flight = self.in_flight.saturating_sub(1);
+        if ended.sign == Sign::Well && ended.bytes > 0 {
+            self.typical_bytes += (as_f64(ended.bytes) - self.typical_bytes) / 8.0;
+        }
+        self.terms.in_flight
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "bytes below 9 petabytes are exact, and a share needs no more")]
+fn as_f64(bytes: u64) -> f64 {
+    bytes as f64
+}
+
+#[cfg(test)]
+#[path = "turns_tests.rs"]
+mod tests;

@@ -1,0 +1,104 @@
+//! One team's crowd and another's single attachment, on the real queues.
+
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+
+use super::expect::{End, Sent};
+use super::tasks::Draw;
+use super::world::{Setup, World};
+
+/// How much longer than alone the single one may take.
+const DELAY_MAX: Duration = Duration::from_secs(2);
+
+/// A hundred thousand attachments where somebody asks for it, else as many as fit into an ordinary run.
+#[expect(clippy::disallowed_methods, reason = "a person asks for the long form in the environment")]
+fn crowd() -> usize {
+    if std::env::var("LONGSHORE_TEST_LONG").is_ok() { 100_000 } else { 4_000 }
+}
+
+/// As many messages of one as somebody asks for; moving them takes the broker some time, and tests share it.
+fn singles() -> usize {
+    if crowd() > 4_000 { 20_000 } else { 300 }
+}
+
+fn is_of(sent: &Sent, team: &str) -> bool {
+    matches!(&sent.end, End::Receipt(wanted) if wanted.team == team)
+}
+
+/// A task of `beta` with one small attachment.
+fn late(draw: &mut Draw<'_>) -> Sent {
+    loop {
+        let sent = draw.single(2_000, "");
+        if is_of(&sent, "beta") {
+            return sent;
+        }
+    }
+}
+
+/// How long a single task takes from its sending to its receipt.
+async fn takes(world: &World, sent: &Sent) -> Duration {
+    let key = sent.wanted().unwrap().receipt_key();
+    let began = Instant::now();
+    world.send(std::slice::from_ref(sent)).await;
+    while !world.vault.holds(&key).await {
+        assert!(began.elapsed() < Duration::from_secs(100), "{key} is not there after {:?}", began.elapsed());
+        sleep(Duration::from_millis(25)).await;
+    }
+    began.elapsed()
+}
+
+async fn beside_a_crowd(setup: Setup, tasks: usize, each: usize) {
+    let mut world = World::new(setup).await;
+    world.set("TELEMETRY__LOG", "info,longshore::engine::intake=debug");
+    let mut draw = Draw::new(21, &world.origin);
+    let (alone, beside) = (late(&mut draw), late(&mut draw));
+    let mut worker = world.worker();
+    worker.works(Duration::from_secs(30)).await;
+    let alone = takes(&world, &alone).await;
+    worker.terminate();
+    worker.ends_with(0, Duration::from_secs(30)).await;
+    draw.slow_down("0.02");
+    let crowd: Vec<Sent> = (0..tasks).map(|_| draw.many_of("acme", each)).collect();
+    world.send(&crowd).await;
+    let mut worker = world.worker();
+    worker.works(Duration::from_secs(30)).await;
+    let beside = takes(&world, &beside).await;
+    let said = worker.said();
+    let (put_off, done) = (said.matches("putting a message off").count(), said.matches(" ended: ").count());
+    eprintln!("   until then {put_off} messages were put off and {done} done");
+    eprintln!("── a single task beside {tasks} of {each} ({setup:?}): alone {alone:?}, beside them {beside:?}");
+    worker.kill();
+    assert!(beside <= alone + DELAY_MAX, "alone {alone:?}, beside the crowd {beside:?}");
+    world.clear().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_crowd_of_large_tasks_delays_a_single_one_by_less_than_two_seconds_on_rabbitmq() {
+    beside_a_crowd(Setup::AmqpS3, 100, crowd() / 100).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_crowd_of_small_tasks_delays_a_single_one_by_less_than_two_seconds_on_rabbitmq() {
+    beside_a_crowd(Setup::AmqpS3, singles(), 1).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_crowd_of_large_tasks_delays_a_single_one_by_less_than_two_seconds_on_one_machine() {
+    beside_a_crowd(Setup::LocalFile, 100, crowd() / 100).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_crowd_of_small_tasks_delays_a_single_one_by_less_than_two_seconds_on_one_machine() {
+    beside_a_crowd(Setup::LocalFile, singles(), 1).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_crowd_of_large_tasks_delays_a_single_one_by_less_than_two_seconds_on_sqs() {
+    beside_a_crowd(Setup::SqsS3, 100, crowd() / 100).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_crowd_of_small_tasks_delays_a_single_one_by_less_than_two_seconds_on_sqs() {
+    beside_a_crowd(Setup::SqsS3, singles(), 1).await;
+}
