@@ -139,7 +139,7 @@ mod long {
 
     #[tokio::test(flavor = "multi_thread")]
     async fn a_worker_killed_at_random_moments_loses_nothing_on_sqs_and_s3() {
-        killed_at_random(Setup::SqsS3, 500, 10).await;
+        killed_at_random(Setup::SqsS3, sized(500, 300), sized(10, 6)).await;
     }
 
     #[tokio::test(flavor = "multi_thread")]
@@ -158,8 +158,8 @@ mod long {
     }
 
     #[tokio::test(flavor = "multi_thread")]
-    async fn ten_rolling_restarts_fetch_each_attachment_once_on_sqs_and_s3() {
-        rolling_restarts(Setup::SqsS3, 10).await;
+    async fn rolling_restarts_fetch_each_attachment_once_on_sqs_and_s3() {
+        rolling_restarts(Setup::SqsS3, sized(10, 5)).await;
     }
 
     #[tokio::test(flavor = "multi_thread")]

@@ -63,9 +63,9 @@ async fn queues_away(setup: Setup, lease: &str) {
     let mut way = Way::open(bed::ministack_endpoint()).await;
     world.set("AWS__SQS_ENDPOINT_URL", &way.endpoint());
     world.set("QUEUE__LEASE", lease);
-    let sent = load(&world, 300).await;
+    let sent = load(&world, 200).await;
     let mut worker = world.worker_until_empty();
-    world.receipts_reach(40, Duration::from_secs(60)).await;
+    world.receipts_reach(30, Duration::from_secs(60)).await;
     way.cut().await;
     let away = Duration::from_secs(10);
     sleep(away).await;
@@ -76,7 +76,7 @@ async fn queues_away(setup: Setup, lease: &str) {
     let hit = Hit::now(&world).await;
     way.reopen().await;
     worker.ends_with(0, Duration::from_secs(100)).await;
-    let (report, seen) = world.all_right(&format!("300 tasks, SQS away for {away:?}, a lease of {lease}"), &sent).await;
+    let (report, seen) = world.all_right(&format!("200 tasks, SQS away for {away:?}, a lease of {lease}"), &sent).await;
     eprintln!("   {before} receipts before it came back, {asked} requests until then, {} in all", way.asked().len());
     assert_eq!(fetched_again(&[hit], &seen, &sent), Vec::<String>::new(), "fetched although a copy was there");
     assert_eq!(seen.dead.len(), 0, "an outage is nobody's attempt");
@@ -92,7 +92,7 @@ async fn customers_away() {
     let away = Duration::from_secs(8);
     // Nobody gives keys at first…
     world.customers.as_mut().unwrap().sts.cut().await;
-    let sent = load(&world, 200).await;
+    let sent = load(&world, 150).await;
     let mut worker = world.worker_until_empty();
     sleep(away).await;
     world.customers.as_mut().unwrap().sts.reopen().await;
@@ -104,7 +104,7 @@ async fn customers_away() {
     assert!(world.receipts().await < sent.len(), "all was done before the outage");
     world.customers.as_mut().unwrap().s3.reopen().await;
     worker.ends_with(0, Duration::from_secs(100)).await;
-    world.all_right(&format!("200 tasks, STS and then customers' S3 away for {away:?} each"), &sent).await;
+    world.all_right(&format!("150 tasks, STS and then customers' S3 away for {away:?} each"), &sent).await;
     world.clear().await;
 }
 
@@ -124,7 +124,7 @@ mod long {
 
     #[tokio::test(flavor = "multi_thread")]
     async fn a_store_that_goes_away_costs_no_second_fetch_on_fifo_queues() {
-        store_away_for(Setup::FifoS3, Duration::from_secs(10)).await;
+        store_away_for(Setup::FifoS3, Duration::from_secs(sized(30, 5))).await;
     }
 
     #[tokio::test(flavor = "multi_thread")]
