@@ -8,7 +8,7 @@ use tokio::time::sleep;
 
 use super::hits::{Hit, fetched_again};
 use super::tasks::Draw;
-use super::world::{Setup, World};
+use super::world::{Setup, World, sized};
 
 async fn world(setup: Setup, sqs_lease: &str) -> World {
     let mut world = World::usual(setup).await;
@@ -55,12 +55,12 @@ async fn killed_at_random(setup: Setup, tasks: usize, kills: usize) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_worker_killed_at_random_moments_loses_nothing_on_rabbitmq_and_s3() {
-    killed_at_random(Setup::AmqpS3, 500, 10).await;
+    killed_at_random(Setup::AmqpS3, sized(500, 250), sized(10, 6)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_worker_killed_at_random_moments_loses_nothing_on_one_machine() {
-    killed_at_random(Setup::LocalFile, 500, 10).await;
+    killed_at_random(Setup::LocalFile, sized(500, 250), sized(10, 6)).await;
 }
 
 async fn killed_with_full_hands(setup: Setup) {
@@ -124,18 +124,17 @@ async fn rolling_restarts(setup: Setup, restarts: usize) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn ten_rolling_restarts_fetch_each_attachment_once_on_rabbitmq_and_s3() {
-    rolling_restarts(Setup::AmqpS3, 10).await;
+    rolling_restarts(Setup::AmqpS3, sized(10, 5)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn ten_rolling_restarts_fetch_each_attachment_once_on_one_machine() {
-    rolling_restarts(Setup::LocalFile, 10).await;
+    rolling_restarts(Setup::LocalFile, sized(10, 5)).await;
 }
 
 /// On SQS, where a killed worker's messages come back only when their leases end.
 mod long {
-    use super::super::world::sized;
-    use super::{Setup, killed_at_random, killed_with_full_hands, rolling_restarts};
+    use super::{Setup, killed_at_random, killed_with_full_hands, rolling_restarts, sized};
 
     #[tokio::test(flavor = "multi_thread")]
     async fn a_worker_killed_at_random_moments_loses_nothing_on_sqs_and_s3() {
@@ -144,7 +143,7 @@ mod long {
 
     #[tokio::test(flavor = "multi_thread")]
     async fn a_worker_killed_at_random_moments_loses_nothing_on_fifo_queues_and_s3() {
-        killed_at_random(Setup::FifoS3, sized(500, 250), sized(10, 6)).await;
+        killed_at_random(Setup::FifoS3, sized(500, 150), sized(10, 4)).await;
     }
 
     #[tokio::test(flavor = "multi_thread")]
@@ -159,11 +158,11 @@ mod long {
 
     #[tokio::test(flavor = "multi_thread")]
     async fn rolling_restarts_fetch_each_attachment_once_on_sqs_and_s3() {
-        rolling_restarts(Setup::SqsS3, sized(10, 5)).await;
+        rolling_restarts(Setup::SqsS3, sized(10, 4)).await;
     }
 
     #[tokio::test(flavor = "multi_thread")]
     async fn rolling_restarts_fetch_each_attachment_once_on_fifo_queues_and_s3() {
-        rolling_restarts(Setup::FifoS3, sized(10, 4)).await;
+        rolling_restarts(Setup::FifoS3, sized(10, 3)).await;
     }
 }

@@ -114,7 +114,7 @@ mod long {
 
     #[tokio::test(flavor = "multi_thread")]
     async fn a_store_that_is_away_for_minutes_costs_no_second_fetch() {
-        store_away_for(Setup::AmqpS3, Duration::from_secs(sized(300, 90))).await;
+        store_away_for(Setup::AmqpS3, Duration::from_secs(sized(300, 45))).await;
     }
 
     #[tokio::test(flavor = "multi_thread")]
