@@ -1,8 +1,9 @@
 //! How many requests of one lane may be under way at once: a window that opens while answers come and halves when the host
 //! is overloaded.
 //!
-//! It opens by one for each good answer until the first trouble, and after it by one for each window's worth. Trouble that
-//! belongs to a window which was cut already cuts nothing more. At a window of one further trouble makes pauses, doubled each
+//! It opens by one for each good answer until it is cut first, and after that by one for each window's worth. A few troubles
+//! among many good answers are single objects' own and cut nothing; trouble that belongs to a window which was cut already cuts
+//! nothing more. At a window of one further trouble makes pauses, doubled each
 //! time. A host that cannot be connected to is tried by one at a time until it answers.
 
 use std::time::Duration;
@@ -11,6 +12,10 @@ use tokio::time::Instant;
 
 /// The first window: enough for a healthy host to show that it is one, little where there is none.
 const FIRST: f64 = 8.0;
+/// How much one answer counts in the share of trouble among the latest ones, and from which share on a window is cut: four
+/// troubles in a row, or a fifth of many answers.
+const WEIGHT: f64 = 1.0 / 16.0;
+const CUT_FROM: f64 = 0.2;
 /// The first and the longest pause at a window of one.
 const PAUSE_FIRST: Duration = Duration::from_millis(250);
 const PAUSE_LONGEST: Duration = Duration::from_secs(30);
@@ -39,7 +44,9 @@ pub enum Sign {
 #[derive(Debug, Clone)]
 pub(super) struct Pace {
     window: f64,
-    /// Whether no trouble was seen yet.
+    /// The share of trouble among the latest answers.
+    trouble: f64,
+    /// Whether it was never cut.
     opening: bool,
     cut_at: Option<Instant>,
     pauses: u32,
@@ -48,7 +55,7 @@ pub(super) struct Pace {
 
 impl Pace {
     pub(super) fn new() -> Self {
-        Self { window: FIRST, opening: true, cut_at: None, pauses: 0, unreachable: 0 }
+        Self { window: FIRST, trouble: 0.0, opening: true, cut_at: None, pauses: 0, unreachable: 0 }
     }
 
     /// How many may be under way; `most` is the limit that was configured.
@@ -87,6 +94,7 @@ impl Pace {
             self.opening = true;
         }
         (self.unreachable, self.pauses) = (0, 0);
+        self.trouble -= self.trouble * WEIGHT;
         let step = if self.opening { 1.0 } else { 1.0 / self.window };
         #[expect(clippy::cast_precision_loss, reason = "limits are small numbers")]
         let most = most.max(1) as f64;
@@ -94,7 +102,8 @@ impl Pace {
     }
 
     fn overloaded(&mut self, began: Instant, now: Instant) -> Option<Duration> {
-        if self.cut_at.is_some_and(|cut_at| began < cut_at) {
+        self.trouble += (1.0 - self.trouble) * WEIGHT;
+        if self.trouble < CUT_FROM || self.cut_at.is_some_and(|cut_at| began < cut_at) {
             return None;
         }
         self.opening = false;
@@ -128,12 +137,29 @@ mod tests {
         assert_eq!(pace.window(32), 32);
         pace.follow(Sign::Well, now, now, 32);
         assert_eq!(pace.window(32), 32, "never above the limit");
-        pace.follow(OVERLOADED, now, now + secs(1), 32);
+        for _ in 0..4 {
+            pace.follow(OVERLOADED, now, now + secs(1), 32);
+        }
         assert_eq!(pace.window(32), 16);
         for _ in 0..17 {
             pace.follow(Sign::Well, now, now, 32);
         }
         assert_eq!(pace.window(32), 17, "one more for a window's worth");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_few_troubles_among_many_good_answers_cut_nothing() {
+        let (mut pace, now) = (Pace::new(), Instant::now());
+        for number in 0..400u64 {
+            let sign = if number % 20 == 7 { OVERLOADED } else { Sign::Well };
+            pace.follow(sign, now + secs(number), now + secs(number), 32);
+        }
+        assert_eq!(pace.window(32), 32, "one in twenty");
+        for number in 0..400u64 {
+            let sign = if number % 3 == 0 { OVERLOADED } else { Sign::Well };
+            pace.follow(sign, now + secs(400 + number), now + secs(400 + number), 32);
+        }
+        assert!(pace.window(32) < 8, "one in three");
     }
 
     #[tokio::test(start_paused = true)]
