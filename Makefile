@@ -22,8 +22,8 @@ test: bed ## runs every test against the real services; ends with the counts
 	@cargo nextest --version >/dev/null 2>&1 || cargo install cargo-nextest --locked
 	@cargo nextest run --locked --features testing
 
-test-long: bed ## runs the tests that have a longer form (minutes of outage, gigabytes) in that form
-	@LONGSHORE_TEST_LONG=1 cargo nextest run --locked --features testing -E 'test(/(^|::)long::/)'
+test-long: bed ## runs every scenario at its whole size (minutes of outage, gigabytes) and on FIFO queues too: half an hour
+	@LONGSHORE_TEST_LONG=1 cargo nextest run --locked --features testing --ignore-default-filter -E 'test(/^scenario::/)'
 
 proof: bed ## a hundred times as many seeds, optimised, and the long tests: an hour
 	@LONGSHORE_TEST_SEEDS=200000 cargo nextest run --locked --features testing --cargo-profile proof -E 'test(simulation)' --no-capture

@@ -19,13 +19,8 @@ pub enum Reason {
 
 impl Reason {
     /// All reasons, in the order of the interface.
-    pub const ALL: &[Self] = &[
-        Self::Undecodable,
-        Self::UnknownTeam,
-        Self::TaskConflict,
-        Self::AttemptsExhausted,
-        Self::WebhookExhausted,
-    ];
+    pub const ALL: &[Self] =
+        &[Self::Undecodable, Self::UnknownTeam, Self::TaskConflict, Self::AttemptsExhausted, Self::WebhookExhausted];
 
     /// The reason as it stands in attributes and headers.
     #[must_use]

@@ -218,8 +218,8 @@ pub trait DeadLetters: Send + Sync + 'static {
     /// As [`Queue::receive`].
     async fn list(&self, limit: usize) -> Result<Vec<DeadMessage>, QueueError>;
 
-    /// Puts the chosen messages back on the queue that they came from with their original body and attributes, each safely there before it
-    /// leaves the dead-letter queue, and returns how many. Killed half-way, it may double one.
+    /// Puts the chosen messages back on the queue that they came from, with their original body and attributes, each safely
+    /// there before it leaves the dead-letter queue, and returns how many. Killed half-way, it may double one.
     ///
     /// # Errors
     /// As [`Queue::send`].

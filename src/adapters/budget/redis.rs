@@ -23,7 +23,7 @@ const ANSWER_WITHIN: Duration = Duration::from_millis(500);
 const SAYS_EVERY: Duration = Duration::from_secs(3);
 const KEY_OF_REPLICAS: &str = "longshore:replicas";
 
-/// Takes ARGV[1] slots, ARGV[2] µs apart, with ARGV[3] µs of slack; answers how many µs from now the first is.
+/// Takes `ARGV[1]` slots, `ARGV[2]` µs apart, with `ARGV[3]` µs of slack; answers how many µs from now the first is.
 const TAKE: &str = r"
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
@@ -35,7 +35,7 @@ redis.call('SET', KEYS[1], string.format('%.3f', after), 'PX', string.format('%.
 return string.format('%.3f', first - now)
 ";
 
-/// Notes that ARGV[1] is there, forgets those not heard of for ARGV[2] seconds, and answers how many there are.
+/// Notes that `ARGV[1]` is there, forgets those not heard of for `ARGV[2]` seconds, and answers how many there are.
 const SAY: &str = r"
 local now = tonumber(redis.call('TIME')[1])
 redis.call('ZADD', KEYS[1], now, ARGV[1])

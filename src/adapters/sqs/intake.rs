@@ -25,8 +25,6 @@ use crate::ports::queue::{Delivery, Lease, Message as PortMessage};
 
 /// How many polls may be under way.
 const POLLS_MAX: usize = 8;
-/// How long after a poll's time its answer may be on its way.
-const ANSWER_WITHIN: Duration = Duration::from_secs(1);
 
 /// Messages on their way in.
 pub(super) struct Intake {
@@ -213,7 +211,7 @@ impl Core {
         let most = i32::try_from(most).unwrap_or(1);
         let asked = Instant::now();
         let messages = self.queue.receive(most, whole_secs(self.lease), whole_secs(self.poll_wait)).await?;
-        Ok((messages, Instant::now().min(asked + self.poll_wait + ANSWER_WITHIN)))
+        Ok((messages, Instant::now().min(asked + self.poll_wait)))
     }
 
     /// Takes a message in hand until its lease ends and returns it, unless something must be done with it first.

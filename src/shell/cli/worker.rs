@@ -81,6 +81,8 @@ fn finish(args: &WorkerArgs, context: &Context, tally: &Tally, end: End) -> Outc
 struct Roles {
     ingest: bool,
     webhooks: bool,
+    /// Whether the role `webhooks` was named, not only meant.
+    webhooks_named: bool,
 }
 
 impl Roles {
@@ -92,14 +94,14 @@ impl Roles {
         }
         let has_queue = !matches!(config.queue.url, QueueUrl::Sqs { .. }) || config.webhooks.queue_url.is_some();
         if asked.is_empty() {
-            return Ok(Self { ingest: true, webhooks: has_queue });
+            return Ok(Self { ingest: true, webhooks: has_queue, webhooks_named: false });
         }
         let webhooks = asked.contains(&Role::Webhooks);
         if webhooks && !has_queue {
             let line = "webhooks.queue_url: is missing: on SQS the role webhooks needs a queue of its own";
             return Err(Failure::bad_input(line));
         }
-        Ok(Self { ingest: asked.contains(&Role::Ingest), webhooks })
+        Ok(Self { ingest: asked.contains(&Role::Ingest), webhooks, webhooks_named: webhooks })
     }
 }
 
@@ -215,11 +217,12 @@ async fn open(
         return Ok(None);
     };
     if let Some(queue) = webhooks {
-        let met = waiting.until("the webhook queue", || meet(queue.as_ref(), "webhooks.queue_url")).await?;
-        if met.is_none() {
-            return Ok(None);
+        match waiting.until("the webhook queue", || meet(queue.as_ref(), "webhooks")).await {
+            Ok(None) => return Ok(None),
+            Ok(Some(())) => opened.outbox = Some(Outbox { queue, allow_networks: wiring::allow_networks(config) }),
+            Err(failure) if wants_webhooks(loaded, roles) => return Err(failure),
+            Err(failure) => warn!(why = failure.lines.join("; "), "webhooks are off: their queue cannot be used"),
         }
-        opened.outbox = Some(Outbox { queue, allow_networks: wiring::allow_networks(config) });
     }
     if !roles.ingest {
         return Ok(Some(opened));
@@ -237,6 +240,12 @@ async fn open(
     let fetcher = wiring::fetcher(config, budget, FileRoots::PerTeam).await?;
     let envelopes = wiring::envelopes(config).await?;
     Ok(Some(Opened { ingest: Some(Ingest { queue, publisher, fetcher, envelopes }), ..opened }))
+}
+
+/// Whether somebody asked for webhooks. Nobody who has all queues made by hand, and none for webhooks, needs to know of them.
+fn wants_webhooks(loaded: &Loaded, roles: Roles) -> bool {
+    let is_set = |key| loaded.places.is_set(key);
+    loaded.config.queue.declare || roles.webhooks_named || is_set("webhooks.name") || is_set("webhooks.queue_url")
 }
 
 /// Asks the queue's broker for something, so that it is known to be there.

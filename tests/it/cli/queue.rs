@@ -94,7 +94,7 @@ fn dead_letters_are_chosen_by_reason_team_and_age() {
     for (wrong, hint) in [
         (&["dead", "list", "--reason", "boat"][..], "unknown_team"),
         (&["dead", "list", "--older-than", "5"], "duration"),
-        (&["dead", "replay"], "--all"),
+        (&["dead", "replay"], "replay"),
     ] {
         let refused = ground.run(wrong).ends(2);
         assert!(refused.err.contains(hint), "{refused:?}");

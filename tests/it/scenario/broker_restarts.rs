@@ -11,10 +11,10 @@ mod kills {
     use super::super::world::{Setup, World};
     use crate::bed;
 
-    /// 150 tasks that can be done at once, and 50 that fail twice before.
+    /// 120 tasks that can be done at once, and 30 that fail twice before.
     fn some_that_wait_in_tiers(draw: &mut Draw<'_>) -> Vec<Sent> {
-        let mut some = draw.plain(150);
-        some.extend((0..50).map(|_| draw.single(3_000, "&fail=2")));
+        let mut some = draw.plain(120);
+        some.extend((0..30).map(|_| draw.single(3_000, "&fail=2")));
         some
     }
 
@@ -35,7 +35,7 @@ mod kills {
         for break_it in [bed::kill9, bed::restart] {
             let there = world.receipts().await;
             world.receipts_reach(there + 20, Duration::from_secs(60)).await;
-            assert!(there + 100 < sent.len(), "too little is left for a load");
+            assert!(there + 75 < sent.len(), "too little is left for a load");
             break_it("rabbit");
             bed::start("rabbit");
             hits.push(Hit::now(&world).await);
@@ -44,7 +44,7 @@ mod kills {
             sent.extend(more);
         }
         worker.ends_with(0, Duration::from_secs(200)).await;
-        let (_, seen) = world.all_right("600 tasks, the broker killed once and restarted once", &sent).await;
+        let (_, seen) = world.all_right("450 tasks, the broker killed once and restarted once", &sent).await;
         let again = fetched_again(&hits, &seen, &sent);
         assert_eq!(again, Vec::<String>::new(), "fetched although a copy was there");
         world.clear().await;

@@ -57,25 +57,15 @@ async fn a_store_that_goes_away_costs_no_second_fetch_on_rabbitmq() {
     store_away_for(Setup::AmqpS3, Duration::from_secs(30)).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_store_that_goes_away_costs_no_second_fetch_on_sqs() {
-    store_away_for(Setup::SqsS3, Duration::from_secs(30)).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_store_that_goes_away_costs_no_second_fetch_on_fifo_queues() {
-    store_away_for(Setup::FifoS3, Duration::from_secs(10)).await;
-}
-
 /// SQS is cut off, in both directions and with what is under way, and comes back.
 async fn queues_away(setup: Setup, lease: &str) {
     let mut world = World::usual(setup).await;
     let mut way = Way::open(bed::ministack_endpoint()).await;
     world.set("AWS__SQS_ENDPOINT_URL", &way.endpoint());
     world.set("QUEUE__LEASE", lease);
-    let sent = load(&world, 300).await;
+    let sent = load(&world, 200).await;
     let mut worker = world.worker_until_empty();
-    world.receipts_reach(40, Duration::from_secs(60)).await;
+    world.receipts_reach(30, Duration::from_secs(60)).await;
     way.cut().await;
     let away = Duration::from_secs(10);
     sleep(away).await;
@@ -86,7 +76,7 @@ async fn queues_away(setup: Setup, lease: &str) {
     let hit = Hit::now(&world).await;
     way.reopen().await;
     worker.ends_with(0, Duration::from_secs(100)).await;
-    let (report, seen) = world.all_right(&format!("300 tasks, SQS away for {away:?}, a lease of {lease}"), &sent).await;
+    let (report, seen) = world.all_right(&format!("200 tasks, SQS away for {away:?}, a lease of {lease}"), &sent).await;
     eprintln!("   {before} receipts before it came back, {asked} requests until then, {} in all", way.asked().len());
     assert_eq!(fetched_again(&[hit], &seen, &sent), Vec::<String>::new(), "fetched although a copy was there");
     assert_eq!(seen.dead.len(), 0, "an outage is nobody's attempt");
@@ -96,23 +86,13 @@ async fn queues_away(setup: Setup, lease: &str) {
     world.clear().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn queues_that_go_away_cost_no_second_fetch_on_sqs() {
-    queues_away(Setup::SqsS3, "2m").await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn queues_that_go_away_for_longer_than_a_lease_lose_nothing_on_fifo_queues() {
-    queues_away(Setup::FifoS3, "5s").await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn customers_storage_and_keys_that_go_away_fail_no_task() {
+/// Nobody gives keys for the customers' buckets, and then the buckets are away.
+async fn customers_away() {
     let mut world = World::usual(Setup::SqsS3).await;
     let away = Duration::from_secs(8);
     // Nobody gives keys at first…
     world.customers.as_mut().unwrap().sts.cut().await;
-    let sent = load(&world, 200).await;
+    let sent = load(&world, 150).await;
     let mut worker = world.worker_until_empty();
     sleep(away).await;
     world.customers.as_mut().unwrap().sts.reopen().await;
@@ -124,16 +104,41 @@ async fn customers_storage_and_keys_that_go_away_fail_no_task() {
     assert!(world.receipts().await < sent.len(), "all was done before the outage");
     world.customers.as_mut().unwrap().s3.reopen().await;
     worker.ends_with(0, Duration::from_secs(100)).await;
-    world.all_right(&format!("200 tasks, STS and then customers' S3 away for {away:?} each"), &sent).await;
+    world.all_right(&format!("150 tasks, STS and then customers' S3 away for {away:?} each"), &sent).await;
     world.clear().await;
 }
 
 mod long {
     use super::super::world::sized;
-    use super::{Duration, Setup, store_away_for};
+    use super::{Duration, Setup, customers_away, queues_away, store_away_for};
 
     #[tokio::test(flavor = "multi_thread")]
     async fn a_store_that_is_away_for_minutes_costs_no_second_fetch() {
-        store_away_for(Setup::AmqpS3, Duration::from_secs(sized(300, 90))).await;
+        store_away_for(Setup::AmqpS3, Duration::from_secs(sized(300, 45))).await;
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_store_that_goes_away_costs_no_second_fetch_on_sqs() {
+        store_away_for(Setup::SqsS3, Duration::from_secs(30)).await;
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_store_that_goes_away_costs_no_second_fetch_on_fifo_queues() {
+        store_away_for(Setup::FifoS3, Duration::from_secs(sized(30, 5))).await;
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn queues_that_go_away_cost_no_second_fetch_on_sqs() {
+        queues_away(Setup::SqsS3, "2m").await;
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn queues_that_go_away_for_longer_than_a_lease_lose_nothing_on_fifo_queues() {
+        queues_away(Setup::FifoS3, "5s").await;
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn customers_storage_and_keys_that_go_away_fail_no_task() {
+        customers_away().await;
     }
 }

@@ -133,6 +133,6 @@ mod long {
 
     #[tokio::test(flavor = "multi_thread")]
     async fn one_session_serves_ten_thousand_attachments_at_once_and_one_follows_it() {
-        one_session_for(sized(10_000, 1_000)).await;
+        one_session_for(sized(10_000, 500)).await;
     }
 }

@@ -7,10 +7,12 @@ use std::time::Duration;
 
 use lapin::options::{BasicPublishOptions, QueueDeleteOptions};
 use lapin::{BasicProperties, Connection, ConnectionProperties};
+use longshore::adapters::amqp::{AmqpOptions, AmqpQueue};
 use longshore::adapters::local::{LocalDatabase, LocalQueue, LocalQueueOptions};
 use longshore::ports::queue::{Outgoing, Queue};
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{Instant, sleep};
 
 use super::receiver::{Receiver, secret};
@@ -135,6 +137,30 @@ impl Bay {
         self.more.push((format!("LONGSHORE__{key}"), value.to_owned()));
     }
 
+    /// Sets a configuration key no more.
+    pub(super) fn forget(&mut self, key: &str) {
+        self.more.retain(|(name, _)| *name != format!("LONGSHORE__{key}"));
+    }
+
+    /// Moves to a virtual host of its own, where there are the queues of tasks and no others; webhooks have their default name.
+    pub(super) async fn on_a_virtual_host_with_task_queues_only(&mut self) -> VirtualHost {
+        let vhost = VirtualHost::new(&self.name).await;
+        let url = bed::rabbit_url().replace("%2f", &self.name);
+        let options = AmqpOptions {
+            url: url.clone().into(),
+            tls: None,
+            queue: format!("{}.tasks", self.name),
+            dead_letter: format!("{}.dead", self.name),
+            declare: true,
+            prefetch: 1,
+        };
+        AmqpQueue::new(options).unwrap().depth().await.unwrap();
+        let config = std::fs::read_to_string(self.path("longshore.toml")).unwrap();
+        let config = config.split("[webhooks]").next().unwrap().replace(bed::rabbit_url(), &url);
+        self.write("longshore.toml", &config);
+        vhost
+    }
+
     fn command(&self, args: &[&str]) -> Command {
         let (key, value) = match self.kind {
             Kind::Sqs => ("111122223333", "test"),
@@ -243,6 +269,37 @@ impl Bay {
             }
         }
     }
+}
+
+/// A virtual host of one test.
+pub(super) struct VirtualHost(String);
+
+impl VirtualHost {
+    async fn new(name: &str) -> Self {
+        manage("PUT", &format!("/api/vhosts/{name}"), "").await;
+        let all = r#"{"configure":".*","write":".*","read":".*"}"#;
+        manage("PUT", &format!("/api/permissions/{name}/guest"), all).await;
+        Self(name.to_owned())
+    }
+
+    pub(super) async fn drop(self) {
+        manage("DELETE", &format!("/api/vhosts/{}", self.0), "").await;
+    }
+}
+
+/// Asks the broker's management.
+async fn manage(method: &str, target: &str, body: &str) {
+    let address = bed::rabbit_management_url().trim_start_matches("http://");
+    let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
+    let length = body.len();
+    let request = format!(
+        "{method} {target} HTTP/1.1\r\nHost: {address}\r\nAuthorization: Basic Z3Vlc3Q6Z3Vlc3Q=\r\n\
+         Content-Type: application/json\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}"
+    );
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 2"), "{method} {target}: {answer}");
 }
 
 impl SqsQueues {

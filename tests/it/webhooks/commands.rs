@@ -86,6 +86,23 @@ async fn on_sqs_the_role_needs_a_queue_of_its_own_and_without_one_callbacks_are_
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_makes_all_queues_by_hand_and_none_for_webhooks_works_without_them() {
+    let mut bay = Bay::new(Kind::Amqp).await;
+    let vhost = bay.on_a_virtual_host_with_task_queues_only().await;
+    bay.set("QUEUE__DECLARE", "false");
+    bay.set("WEBHOOKS__NAME", "longshore.named");
+    let ran = bay.run(&["worker", "--until-empty"]).await.ends(64);
+    assert!(ran.err.contains("webhooks") && ran.err.contains("longshore.named"), "{ran:?}");
+    bay.forget("WEBHOOKS__NAME");
+    bay.run(&["worker", "--roles", "webhooks", "--until-empty"]).await.ends(64);
+    bay.submit("t-1", 1, json!({})).await;
+    let ran = bay.run(&["worker", "--until-empty", "--json"]).await.ends(0);
+    assert!(ran.json()[0]["completed"] == 1 && ran.err.contains("webhooks are off"), "{ran:?}");
+    assert_eq!(bay.receipt("t-1").await["warnings"][0]["message"], "webhooks are not configured");
+    vhost.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn metrics_count_tries_and_the_backlog() {
     let mut bay = Bay::new(Kind::Local).await;
     bay.set("ADMIN__LISTEN", "127.0.0.1:0");
