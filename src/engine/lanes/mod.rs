@@ -7,6 +7,7 @@
 mod gate;
 mod lane;
 mod pace;
+mod shares;
 mod turns;
 
 use std::collections::HashMap;
@@ -19,7 +20,8 @@ use tokio::time::{Instant, sleep_until};
 
 use self::lane::Ticket;
 pub use self::pace::Sign;
-use self::turns::{Ended, Next, PlaceTerms, Start, TeamTerms, Turns};
+use self::shares::{PlaceTerms, TeamTerms};
+use self::turns::{Ended, Next, Start, Turns};
 use super::limits::LimitTable;
 use crate::domain::fault::{AttachmentFault, Code};
 use crate::domain::id::TeamId;

@@ -8,48 +8,24 @@
 //! A team that was idle begins where the others are: it is owed nothing for the time when it asked for nothing. A team never
 //! has more than three quarters of what there is, so that there is always room for one that comes later.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
-use std::ops::Bound::{Excluded, Included, Unbounded};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::gate::Gate;
 use super::lane::{Lane, Ticket};
 use super::pace::Sign;
+use super::shares::{OWED_MAX, PlaceTerms, Stand, Team, TeamTerms, as_f64, earlier};
 use crate::domain::fault::AttachmentFault;
 use crate::domain::id::TeamId;
 use crate::domain::source::Place;
 
 /// A request costs as much as these bytes beside those that it brings.
 const REQUEST_BYTES: f64 = 64.0 * 1024.0;
-/// What an attachment of an unknown place is taken for.
-const FIRST_GUESS: f64 = 1024.0 * 1024.0;
-/// A team that could not run for long is owed at most so many bytes, and one that took more than was guessed owes at most so
-/// many: nobody stands back for hours.
-const OWED_MAX: f64 = 64.0 * 1024.0 * 1024.0;
-const DEBT_MAX: f64 = 1024.0 * 1024.0 * 1024.0;
-/// A team has at most so many times what is left.
-const TIMES_FREE: usize = 3;
 /// The longest time that a host's wish to be left alone is kept.
 const CLOSED_MAX: Duration = Duration::from_secs(15 * 60);
 /// Above so many lanes, those that are not in use are forgotten.
 const KEPT_MAX: usize = 4096;
-
-/// What a team may do.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct TeamTerms {
-    pub(super) weight: u32,
-    pub(super) in_flight: usize,
-    pub(super) per_second: f64,
-}
-
-/// What may be done at a place.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct PlaceTerms {
-    pub(super) in_flight: usize,
-    pub(super) per_second: f64,
-}
 
 /// One that may begin.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -96,35 +72,6 @@ pub(super) struct Turns {
     places: HashMap<Place, Stand>,
     lanes: usize,
     forget_above: usize,
-}
-
-#[derive(Debug)]
-struct Team {
-    terms: TeamTerms,
-    /// Bytes for its weight.
-    given: f64,
-    in_flight: usize,
-    gate: Gate,
-    lanes: HashMap<Place, Lane>,
-    /// The lanes in which somebody waits, and the one that ran last.
-    waiting: BTreeSet<Place>,
-    last: Option<Place>,
-}
-
-/// What is known of a place, whoever asks it.
-#[derive(Debug)]
-struct Stand {
-    terms: PlaceTerms,
-    in_flight: usize,
-    gate: Gate,
-    closed_until: Option<Instant>,
-    /// What one attachment brought lately.
-    typical_bytes: f64,
-}
-
-/// The earliest of some moments.
-fn earlier(one: Option<Instant>, other: Option<Instant>) -> Option<Instant> {
-    one.into_iter().chain(other).min()
 }
 
 impl Turns {
@@ -317,88 +264,6 @@ impl Turns {
         // Where all are in use, looking for others again and again would find none.
         self.forget_above = KEPT_MAX.max(self.lanes * 2);
     }
-}
-
-impl Team {
-    fn new(terms: TeamTerms, given: f64) -> Self {
-        let (lanes, waiting) = (HashMap::new(), BTreeSet::new());
-        Self { terms, given, in_flight: 0, gate: Gate::default(), lanes, waiting, last: None }
-    }
-
-    fn is_idle(&self) -> bool {
-        self.in_flight == 0 && self.waiting.is_empty()
-    }
-
-    fn has_room(&self, free: usize) -> bool {
-        let weight = usize::try_from(self.terms.weight.max(1)).unwrap_or(usize::MAX);
-        self.in_flight < self.terms.in_flight && self.in_flight < free.saturating_mul(TIMES_FREE).saturating_mul(weight)
-    }
-
-    /// The lane whose turn it is among those that may run; without one, the first moment at which one may.
-    fn lane_that_may_run(&self, places: &HashMap<Place, Stand>, now: Instant) -> Result<&Place, Option<Instant>> {
-        if let Some(opens) = self.gate.opens_at(self.terms.per_second, now) {
-            return Err(Some(opens));
-        }
-        let (after, before) = match &self.last {
-            Some(last) => ((Excluded(last), Unbounded), Some((Unbounded, Included(last)))),
-            None => ((Unbounded, Unbounded), None),
-        };
-        let turns = self.waiting.range::<Place, _>(after);
-        let turns = turns.chain(before.into_iter().flat_map(|before| self.waiting.range::<Place, _>(before)));
-        let mut opens = None;
-        for place in turns {
-            let (Some(lane), Some(stand)) = (self.lanes.get(place), places.get(place)) else {
-                continue;
-            };
-            if stand.in_flight >= stand.terms.in_flight || !lane.has_room(stand.terms.in_flight) {
-                continue;
-            }
-            match lane.opens_at(now).into_iter().chain(stand.opens_at(now)).max() {
-                None => return Ok(place),
-                lane_opens => opens = earlier(opens, lane_opens),
-            }
-        }
-        Err(opens)
-    }
-
-    fn take_out(&mut self, place: &Place, ticket: Ticket) {
-        if let Some(lane) = self.lanes.get_mut(place) {
-            lane.waiting.remove(&ticket);
-            if lane.waiting.is_empty() {
-                self.waiting.remove(place);
-            }
-        }
-    }
-
-    fn correct(&mut self, bytes: f64, level: f64) {
-        let corrected = self.given + bytes / f64::from(self.terms.weight.max(1));
-        self.given = corrected.clamp(level - OWED_MAX, level + DEBT_MAX);
-    }
-}
-
-impl Stand {
-    fn new(terms: PlaceTerms) -> Self {
-        Self { terms, in_flight: 0, gate: Gate::default(), closed_until: None, typical_bytes: FIRST_GUESS }
-    }
-
-    fn opens_at(&self, now: Instant) -> Option<Instant> {
-        let closed = self.closed_until.filter(|until| *until > now);
-        closed.into_iter().chain(self.gate.opens_at(self.terms.per_second, now)).max()
-    }
-
-    /// Notes an end, and returns how many may be under way here.
-    fn end(&mut self, ended: &Ended<'_>) -> usize {
-        self.in_flight = self.in_flight.saturating_sub(1);
-        if ended.sign == Sign::Well && ended.bytes > 0 {
-            self.typical_bytes += (as_f64(ended.bytes) - self.typical_bytes) / 8.0;
-        }
-        self.terms.in_flight
-    }
-}
-
-#[expect(clippy::cast_precision_loss, reason = "bytes below 9 petabytes are exact, and a share needs no more")]
-fn as_f64(bytes: u64) -> f64 {
-    bytes as f64
 }
 
 #[cfg(test)]

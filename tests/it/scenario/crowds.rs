@@ -17,9 +17,9 @@ fn crowd() -> usize {
     if std::env::var("LONGSHORE_TEST_LONG").is_ok() { 100_000 } else { 4_000 }
 }
 
-/// As many messages of one as somebody asks for; moving them takes the broker some time, and tests share it.
-fn singles() -> usize {
-    if crowd() > 4_000 { 20_000 } else { 300 }
+/// As many messages of one as somebody asks for, or `some`: moving them takes the broker its time, and tests share it.
+fn singles(some: usize) -> usize {
+    if crowd() > 4_000 { 20_000 } else { some }
 }
 
 fn is_of(sent: &Sent, team: &str) -> bool {
@@ -80,7 +80,7 @@ async fn a_crowd_of_large_tasks_delays_a_single_one_by_less_than_two_seconds_on_
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_crowd_of_small_tasks_delays_a_single_one_by_less_than_two_seconds_on_rabbitmq() {
-    beside_a_crowd(Setup::AmqpS3, singles(), 1).await;
+    beside_a_crowd(Setup::AmqpS3, singles(300), 1).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -90,7 +90,7 @@ async fn a_crowd_of_large_tasks_delays_a_single_one_by_less_than_two_seconds_on_
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_crowd_of_small_tasks_delays_a_single_one_by_less_than_two_seconds_on_one_machine() {
-    beside_a_crowd(Setup::LocalFile, singles(), 1).await;
+    beside_a_crowd(Setup::LocalFile, singles(300), 1).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -100,5 +100,5 @@ async fn a_crowd_of_large_tasks_delays_a_single_one_by_less_than_two_seconds_on_
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_crowd_of_small_tasks_delays_a_single_one_by_less_than_two_seconds_on_sqs() {
-    beside_a_crowd(Setup::SqsS3, singles(), 1).await;
+    beside_a_crowd(Setup::SqsS3, singles(100), 1).await;
 }

@@ -69,6 +69,7 @@ async fn killed_with_full_hands(setup: Setup) {
     draw.slow_down("0.4");
     let sent = draw.singles(130);
     world.send(&sent).await;
+    // What was in hand at three kills or more is worked on alone, one after the other.
     let mut hits = Vec::new();
     for _ in 0..6 {
         let before = world.origin.log("/blob").await.len();
@@ -76,7 +77,7 @@ async fn killed_with_full_hands(setup: Setup) {
         world.origin.log_grows_beyond(before + 30, Duration::from_secs(20)).await;
         hits.push(Hit::kill(&world, worker).await);
     }
-    world.finish(&sent, Duration::from_secs(80)).await;
+    world.finish(&sent, Duration::from_secs(110)).await;
     let (_, seen) = world.all_right("six SIGKILLs with full hands", &sent).await;
     assert_eq!(fetched_again(&hits, &seen, &sent), Vec::<String>::new(), "fetched although a copy was there");
     world.clear().await;
