@@ -263,7 +263,8 @@ async fn what_a_host_bears_is_found_and_kept() {
     let seen = hosts.seen("narrow");
     assert!((6.0..13.0).contains(&mean), "{mean} under way at a host that bears twelve");
     let share = seen.refused.len() as f64 / (seen.served.len() + seen.refused.len()) as f64;
-    assert!(share < 0.05, "{share} of all requests are refused");
+    // The window is cut when a fifth of the latest answers are refusals; those until then are the price of finding the knee.
+    assert!(share < 0.08, "{share} of all requests are refused");
     // Twelve at a tenth of a second each would be 120 a second.
     assert!(seen.served.len() > 60 * 75, "{} served", seen.served.len());
 }
