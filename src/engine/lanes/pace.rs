@@ -156,7 +156,7 @@ mod tests {
         }
         assert_eq!(pace.window(32), 32, "one in twenty");
         for number in 0..400u64 {
-            let sign = if number % 3 == 0 { OVERLOADED } else { Sign::Well };
+            let sign = if number.is_multiple_of(3) { OVERLOADED } else { Sign::Well };
             pace.follow(sign, now + secs(400 + number), now + secs(400 + number), 32);
         }
         assert!(pace.window(32) < 8, "one in three");
