@@ -158,6 +158,26 @@ fn bucket_and_key(text: &str) -> Result<(String, String), AttachmentFault> {
     Ok((bucket.to_owned(), key.to_owned()))
 }
 
+/// Reads a key as S3 writes it in its events and lists, as `application/x-www-form-urlencoded`; `None` for what is not encoded
+/// so.
+#[must_use]
+pub fn form_decoded(text: &str) -> Option<String> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.bytes();
+    while let Some(byte) = rest.next() {
+        match byte {
+            b'+' => bytes.push(b' '),
+            b'%' => {
+                let digits = [rest.next()?, rest.next()?].map(|digit| char::from(digit).to_digit(16));
+                let [Some(high), Some(low)] = digits else { return None };
+                bytes.push(u8::try_from(high * 16 + low).ok()?);
+            }
+            _ => bytes.push(byte),
+        }
+    }
+    String::from_utf8(bytes).ok()
+}
+
 /// Whether bucket and key can name an object.
 ///
 /// # Errors
@@ -226,6 +246,21 @@ mod tests {
             ["ftp://h/x", "gopher://h", "data:text/plain,x", "scaledata://x", "javascript:alert(1)", "file://other/x"]
         {
             check(text, Err(Code::UnsupportedScheme));
+        }
+    }
+
+    #[test]
+    fn keys_are_read_as_s3_writes_them() {
+        for (text, key) in [
+            ("a/b.jpg", Some("a/b.jpg")),
+            ("a+b%20c%2Bd", Some("a b c+d")),
+            ("%C3%A4", Some("ä")),
+            ("%2", None),
+            ("%zz", None),
+            ("%+1", None),
+            ("%FF", None),
+        ] {
+            assert_eq!(form_decoded(text).as_deref(), key, "{text}");
         }
     }
 }

@@ -36,6 +36,26 @@ pub struct Task {
     pub unknown: Map<String, Value>,
 }
 
+impl Task {
+    /// A task of one attachment, and nothing else.
+    #[must_use]
+    pub fn of_one(task_id: TaskId, team: TeamId, content: Content) -> Self {
+        let id = AttachmentId::new("0").expect("a digit is an id");
+        Self {
+            task_id,
+            team,
+            attachments: vec![Attachment { id, content, media_type: None, sha256: None }],
+            normalize: None,
+            callback_url: None,
+            project: None,
+            batch: None,
+            metadata: None,
+            again: Again::No,
+            unknown: Map::new(),
+        }
+    }
+}
+
 /// When a task that has ended starts another round.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Again {
@@ -126,23 +146,8 @@ pub(crate) mod tests {
 
     /// A task of team `acme` with one URL, for this layer's tests.
     pub(crate) fn task(url: &str) -> Task {
-        Task {
-            task_id: TaskId::new("t-1").expect("a good id"),
-            team: TeamId::new("acme").expect("a good id"),
-            attachments: vec![Attachment {
-                id: AttachmentId::new("0").expect("a good id"),
-                content: Content::Url(url.to_owned()),
-                media_type: None,
-                sha256: None,
-            }],
-            normalize: None,
-            callback_url: None,
-            project: None,
-            batch: None,
-            metadata: None,
-            again: Again::No,
-            unknown: Map::new(),
-        }
+        let (task_id, team) = (TaskId::new("t-1"), TeamId::new("acme"));
+        Task::of_one(task_id.expect("a good id"), team.expect("a good id"), Content::Url(url.to_owned()))
     }
 
     #[test]

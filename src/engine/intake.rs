@@ -9,8 +9,6 @@ use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, sleep, timeout};
-use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 use tracing::debug;
 
 use super::ahead::{Ahead, Choice};
@@ -21,6 +19,7 @@ use super::memory::{Grant, Pool};
 use super::outage::{Gates, wait_after};
 use super::pipeline::Pipeline;
 use super::settings::Settings;
+use super::started::Started;
 use super::stop::Stop;
 use super::tally::{Counted, Tally};
 use crate::domain::id::TeamId;
@@ -50,9 +49,7 @@ pub struct Intake {
     /// Nothing is taken while somebody must be alone.
     pub alone: Arc<Alone>,
     /// Everything that was started; waited for by the worker.
-    pub started: TaskTracker,
-    /// Cancelled when the worker is dropped.
-    pub dropped: CancellationToken,
+    pub started: Started,
     /// When to end.
     pub stop: Stop,
     /// What was done so far.
@@ -261,15 +258,10 @@ impl Intake {
     }
 
     fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
-        let (tally, dropped) = (Arc::clone(&self.tally), self.dropped.clone());
+        let tally = Arc::clone(&self.tally);
         self.started.spawn(async move {
             let _counted = Counted::one(&tally.in_hand);
-            // As a killed process, a dropped one does nothing more, not even what it could do at once.
-            tokio::select! {
-                biased;
-                () = dropped.cancelled() => {}
-                () = work => {}
-            }
+            work.await;
         });
     }
 

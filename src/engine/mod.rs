@@ -34,6 +34,7 @@ pub mod receipts;
 pub mod recent;
 pub mod retry;
 pub mod settings;
+pub mod started;
 pub mod stop;
 pub mod suspects;
 pub mod tally;

@@ -4,10 +4,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::task::JoinHandle;
-use tokio::time::timeout;
-use tokio_util::sync::{CancellationToken, DropGuard};
-use tokio_util::task::TaskTracker;
-use tracing::{info, warn};
 
 use super::alone::Alone;
 use super::claims::Claims;
@@ -22,6 +18,7 @@ use super::pipeline::Pipeline;
 use super::receipts::Receipts;
 use super::recent::Recent;
 use super::settings::Settings;
+use super::started::Started;
 use super::stop::Stop;
 use super::suspects::Suspects;
 use super::tally::Tally;
@@ -35,8 +32,7 @@ use crate::ports::queue::Queue;
 use crate::ports::store::Store;
 use crate::ports::teams::Teams;
 
-/// How long settling may take after work was cut.
-const SETTLE_WITHIN: Duration = Duration::from_secs(10);
+pub use super::started::End;
 
 /// How many begun tasks are remembered: forgetting one costs a fetch at most.
 const BEGUN_MAX: usize = 10_000;
@@ -62,21 +58,11 @@ pub struct Ports {
     pub clock: Clock,
 }
 
-/// How a worker ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum End {
-    /// Everything in hand was settled.
-    Drained,
-    /// Work was handed back.
-    HandedBack,
-}
-
 /// A worker that is ready to run. Dropped, it lets go of everything at once and settles nothing, as if it had been killed.
 pub struct Worker {
     intake: Intake,
     keeper: Arc<Keeper>,
     grace: Duration,
-    _alive: DropGuard,
     /// What it has done so far.
     pub tally: Arc<Tally>,
     /// What it waits for: the parts that may be away.
@@ -104,7 +90,6 @@ impl Worker {
             tally: Arc::clone(&tally),
         };
         let grace = settings.grace;
-        let dropped = CancellationToken::new();
         let hands = Hands::new(settings.messages_in_hand);
         let looking = Looking::new(ports.queue.as_ref(), &settings);
         let alone = Arc::new(Alone::default());
@@ -137,13 +122,12 @@ impl Worker {
             hands,
             looking,
             alone,
-            started: TaskTracker::new(),
-            dropped: dropped.clone(),
+            started: Started::default(),
             stop: stop.clone(),
             tally: Arc::clone(&tally),
             gates: gates.clone(),
         };
-        Self { intake, keeper, grace, _alive: dropped.drop_guard(), tally, gates, pools }
+        Self { intake, keeper, grace, tally, gates, pools }
     }
 
     /// Runs until stopped, or until there is nothing left, and then drains: takes no more, finishes what is in hand within
@@ -152,30 +136,10 @@ impl Worker {
         let keeper = Arc::clone(&self.keeper);
         let keeping = AbortOnDrop(tokio::spawn(async move { keeper.run().await }));
         self.intake.run(until).await;
-        let end = self.drain().await;
+        let intake = &self.intake;
+        let end = intake.started.drain(intake.queue.as_ref(), &intake.stop, self.grace, "messages").await;
         drop(keeping);
         end
-    }
-
-    async fn drain(&self) -> End {
-        let intake = &self.intake;
-        intake.queue.close().await;
-        intake.started.close();
-        let in_hand = intake.started.len();
-        if in_hand > 0 {
-            info!(in_hand, "finishing what is in hand");
-        }
-        let finished = intake.stop.unless_cut(timeout(self.grace, intake.started.wait())).await;
-        if let Some(Ok(())) = finished {
-            return End::Drained;
-        }
-        let left = intake.started.len();
-        warn!(left, "the grace ran out: handing back what is left");
-        intake.stop.cut();
-        if timeout(SETTLE_WITHIN, intake.started.wait()).await.is_err() {
-            warn!("some deliveries could not be handed back: their leases will run out");
-        }
-        End::HandedBack
     }
 }
 

@@ -1,8 +1,8 @@
 //! Slots out of Redis: one script decides, by Redis's own clock, so that the replicas' clocks do not matter.
 //!
 //! What is kept there is a number for each key in use, for some seconds longer than its slots reach, and the list of replicas
-//! that were seen lately. Losing all of it costs one burst at most. The connection is made when it is first used and made anew
-//! when it breaks.
+//! that were seen lately. Losing all of it costs nothing: a key that is not there begins without a burst. The connection is made
+//! when it is first used and made anew when it breaks.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
@@ -28,7 +28,7 @@ const TAKE: &str = r"
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
 local number, interval, slack = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
-local first = math.max(tonumber(redis.call('GET', KEYS[1]) or '0'), now - slack)
+local first = math.max(tonumber(redis.call('GET', KEYS[1]) or now), now - slack)
 local after = first + number * interval
 local kept_ms = math.ceil(math.max(after - now, 0) / 1000) + 10000
 redis.call('SET', KEYS[1], string.format('%.3f', after), 'PX', string.format('%.0f', kept_ms))

@@ -15,6 +15,7 @@ use crate::domain::access::Grant;
 use crate::domain::fault::{AttachmentFault, Code};
 use crate::domain::message::Notification;
 use crate::domain::source::Source;
+use crate::domain::team::KnownTeam;
 use crate::ports::envelopes::EnvelopeError;
 use crate::ports::fetcher::{FetchRequest, Fetcher, Want};
 
@@ -104,7 +105,12 @@ fn unread(file: &str, error: &io::Error) -> EnvelopeError {
 }
 
 async fn fetched(http: &dyn Fetcher, url: Url) -> Result<Vec<u8>, EnvelopeError> {
-    let request = FetchRequest { team: super::us(), source: Source::Http(url), grant: Grant::None, want: Want::Body };
+    let request = FetchRequest {
+        team: Arc::new(KnownTeam::ourselves()),
+        source: Source::Http(url),
+        grant: Grant::None,
+        want: Want::Body,
+    };
     let mut fetched = http.open(request).await.map_err(|fault| refusal(&fault))?;
     let mut pem = Vec::new();
     while let Some(piece) = fetched.body.next().await {

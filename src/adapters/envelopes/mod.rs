@@ -13,10 +13,9 @@ use async_trait::async_trait;
 pub use self::certificates::{CertificateSource, Certificates};
 use crate::domain::access::{AwsReading, Grant};
 use crate::domain::fault::{AttachmentFault, Code};
-use crate::domain::id::TeamId;
 use crate::domain::message::{Notification, Pointer};
 use crate::domain::source::Source;
-use crate::domain::team::{KnownTeam, Team};
+use crate::domain::team::KnownTeam;
 use crate::ports::clock::Clock;
 use crate::ports::envelopes::{EnvelopeError, Envelopes, Pointed};
 use crate::ports::fetcher::{FetchRequest, Fetcher, Want};
@@ -33,14 +32,8 @@ impl EnvelopeReader {
     /// Reads pointers' bodies through `s3`, which must know the worker's own identity.
     #[must_use]
     pub fn new(s3: Arc<dyn Fetcher>, certificates: Certificates, clock: Clock) -> Self {
-        Self { s3, certificates, clock, us: us() }
+        Self { s3, certificates, clock, us: Arc::new(KnownTeam::ourselves()) }
     }
-}
-
-/// Whose requests these are: no customer's. The name only stands in the log.
-fn us() -> Arc<KnownTeam> {
-    let id = TeamId::new("longshore").expect("a good name");
-    Arc::new(KnownTeam { id, record: Team::default() })
 }
 
 #[async_trait]

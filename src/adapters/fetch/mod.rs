@@ -10,6 +10,7 @@ mod decode;
 pub mod file;
 pub mod http;
 mod http_options;
+pub mod lazy;
 mod part;
 pub mod resolve;
 pub mod s3;

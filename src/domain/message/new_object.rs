@@ -8,9 +8,9 @@ use serde_json::{Map, Value};
 use super::Problem;
 use super::fields::Fields;
 use crate::domain::digest::Sha256;
-use crate::domain::id::{AttachmentId, TaskId, TeamId};
+use crate::domain::id::{TaskId, TeamId};
 use crate::domain::source::{self, Pin};
-use crate::domain::task::{Again, Attachment, Content, Task};
+use crate::domain::task::{Content, Task};
 
 /// The most records that one message may hold; S3 itself sends one.
 pub const RECORDS_MAX: usize = 10_000;
@@ -47,23 +47,7 @@ impl NewObject {
     #[must_use]
     pub fn task(&self, team: TeamId) -> Task {
         let NewObject { bucket, key, pin, sequencer: _ } = self.clone();
-        Task {
-            task_id: self.task_id(),
-            team,
-            attachments: vec![Attachment {
-                id: AttachmentId::new("0").expect("a digit is an id"),
-                content: Content::Object { bucket, key, pin },
-                media_type: None,
-                sha256: None,
-            }],
-            normalize: None,
-            callback_url: None,
-            project: None,
-            batch: None,
-            metadata: None,
-            again: Again::No,
-            unknown: Map::new(),
-        }
+        Task::of_one(self.task_id(), team, Content::Object { bucket, key, pin })
     }
 }
 
@@ -121,7 +105,7 @@ fn read_record(index: usize, record: Value) -> Result<Option<NewObject>, Problem
     let mut bucket = below(&mut s3, "bucket", &format!("{path}s3.bucket."))?;
     let mut object = below(&mut s3, "object", &format!("{path}s3.object."))?;
     let key = required(&mut object, "key")?;
-    let key = form_decoded(&key).ok_or_else(|| object.problem("key", "is not form-encoded"))?;
+    let key = source::form_decoded(&key).ok_or_else(|| object.problem("key", "is not form-encoded"))?;
     let names = ["versionId", "eTag", "sequencer"];
     new_object(required(&mut bucket, "name")?, key, &mut object, names).map(Some)
 }
@@ -154,24 +138,6 @@ fn below(fields: &mut Fields, name: &str, path: &str) -> Result<Fields, Problem>
 
 fn major(version: &str) -> &str {
     version.split('.').next().unwrap_or_default()
-}
-
-/// Undoes `application/x-www-form-urlencoded`; `None` for what is not encoded so.
-fn form_decoded(text: &str) -> Option<String> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.bytes();
-    while let Some(byte) = rest.next() {
-        match byte {
-            b'+' => bytes.push(b' '),
-            b'%' => {
-                let digits = [rest.next()?, rest.next()?].map(|digit| char::from(digit).to_digit(16));
-                let [Some(high), Some(low)] = digits else { return None };
-                bytes.push(u8::try_from(high * 16 + low).ok()?);
-            }
-            _ => bytes.push(byte),
-        }
-    }
-    String::from_utf8(bytes).ok()
 }
 
 /// The same object told of twice in one message is one task.

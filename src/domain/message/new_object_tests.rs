@@ -4,6 +4,7 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
+use crate::domain::source::form_decoded;
 
 fn record(key: &str) -> Value {
     json!({

@@ -4,7 +4,6 @@
 //! [`pace`] follows its answers, and a host that asked to be left alone is left alone. A lane's pace is a team's own, since a
 //! team's addresses can make any host answer 503.
 
-mod gate;
 mod lane;
 mod pace;
 mod shares;

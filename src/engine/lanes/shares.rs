@@ -5,11 +5,11 @@ use std::ops::Bound::{Excluded, Included, Unbounded};
 
 use tokio::time::Instant;
 
-use super::gate::Gate;
 use super::lane::{Lane, Ticket};
 use super::pace::Sign;
 use super::turns::Ended;
 use crate::domain::source::Place;
+use crate::engine::limits::slots::{Slots, Spacing};
 
 /// What an attachment of an unknown place is taken for.
 const FIRST_GUESS: f64 = 1024.0 * 1024.0;
@@ -41,7 +41,7 @@ pub(super) struct Team {
     /// Bytes for its weight.
     pub(super) given: f64,
     pub(super) in_flight: usize,
-    pub(super) gate: Gate,
+    pub(super) slots: Slots,
     pub(super) lanes: HashMap<Place, Lane>,
     /// The lanes in which somebody waits, and the one that ran last.
     pub(super) waiting: BTreeSet<Place>,
@@ -53,7 +53,7 @@ pub(super) struct Team {
 pub(super) struct Stand {
     pub(super) terms: PlaceTerms,
     pub(super) in_flight: usize,
-    pub(super) gate: Gate,
+    pub(super) slots: Slots,
     pub(super) closed_until: Option<Instant>,
     /// What one attachment brought lately.
     pub(super) typical_bytes: f64,
@@ -62,7 +62,7 @@ pub(super) struct Stand {
 impl Team {
     pub(super) fn new(terms: TeamTerms, given: f64) -> Self {
         let (lanes, waiting) = (HashMap::new(), BTreeSet::new());
-        Self { terms, given, in_flight: 0, gate: Gate::default(), lanes, waiting, last: None }
+        Self { terms, given, in_flight: 0, slots: Slots::default(), lanes, waiting, last: None }
     }
 
     pub(super) fn is_idle(&self) -> bool {
@@ -78,7 +78,7 @@ impl Team {
     pub(super) fn lane_that_may_run(
         &self, places: &HashMap<Place, Stand>, now: Instant,
     ) -> Result<&Place, Option<Instant>> {
-        if let Some(opens) = self.gate.opens_at(self.terms.per_second, now) {
+        if let Some(opens) = self.slots.opens_at(now) {
             return Err(Some(opens));
         }
         let (after, before) = match &self.last {
@@ -120,12 +120,12 @@ impl Team {
 
 impl Stand {
     pub(super) fn new(terms: PlaceTerms) -> Self {
-        Self { terms, in_flight: 0, gate: Gate::default(), closed_until: None, typical_bytes: FIRST_GUESS }
+        Self { terms, in_flight: 0, slots: Slots::default(), closed_until: None, typical_bytes: FIRST_GUESS }
     }
 
     pub(super) fn opens_at(&self, now: Instant) -> Option<Instant> {
         let closed = self.closed_until.filter(|until| *until > now);
-        closed.into_iter().chain(self.gate.opens_at(self.terms.per_second, now)).max()
+        closed.into_iter().chain(self.slots.opens_at(now)).max()
     }
 
     /// Notes an end, and returns how many may be under way here.
@@ -135,6 +135,14 @@ impl Stand {
             self.typical_bytes += (as_f64(ended.bytes) - self.typical_bytes) / 8.0;
         }
         self.terms.in_flight
+    }
+}
+
+/// Takes the next slot of `per_second`: what follows keeps the limit itself, request by request, and must never have to wait
+/// for us.
+pub(super) fn pass(slots: &mut Slots, per_second: f64, now: Instant) {
+    if let Some(spacing) = Spacing::before_rate(per_second) {
+        slots.take_rested(now, 1, spacing);
     }
 }
 

@@ -15,7 +15,7 @@ use tokio::time::Instant;
 
 use super::lane::{Lane, Ticket};
 use super::pace::Sign;
-use super::shares::{OWED_MAX, PlaceTerms, Stand, Team, TeamTerms, as_f64, earlier};
+use super::shares::{OWED_MAX, PlaceTerms, Stand, Team, TeamTerms, as_f64, earlier, pass};
 use crate::domain::fault::AttachmentFault;
 use crate::domain::id::TeamId;
 use crate::domain::source::Place;
@@ -164,8 +164,8 @@ impl Turns {
         stand.in_flight += 1;
         team.in_flight += 1;
         self.in_flight += 1;
-        stand.gate.pass(stand.terms.per_second, now);
-        team.gate.pass(team.terms.per_second, now);
+        pass(&mut stand.slots, stand.terms.per_second, now);
+        pass(&mut team.slots, team.terms.per_second, now);
         self.level = self.level.max(team.given);
         let cost = stand.typical_bytes + REQUEST_BYTES;
         team.given = team.given.max(self.level - OWED_MAX) + cost / f64::from(team.terms.weight.max(1));

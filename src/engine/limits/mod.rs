@@ -6,7 +6,7 @@
 
 mod paces;
 mod shared;
-mod slots;
+pub(in crate::engine) mod slots;
 
 use std::collections::HashMap;
 use std::sync::Arc;

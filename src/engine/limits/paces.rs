@@ -83,7 +83,7 @@ impl<K: Eq + Hash + Clone> Pacers<K> {
         if pacers.len() >= KEYS_MAX {
             pacers.retain(|_, (used, limit, _)| now.duration_since(*used) < idle_after(*limit));
         }
-        let pacer = Arc::new(Pacer::new(limit, now));
+        let pacer = Arc::new(Pacer::new(limit));
         pacers.insert(key.clone(), (now, limit, Arc::clone(&pacer)));
         pacer
     }
@@ -101,12 +101,12 @@ struct Pacer {
 }
 
 impl Pacer {
-    fn new(limit: Limit, now: Instant) -> Self {
+    fn new(limit: Limit) -> Self {
         #[expect(clippy::cast_precision_loss, reason = "a pace needs no more digits than a float has")]
         let bytes_per_second = limit.bytes_per_second.map(|bytes| bytes as f64);
         Self {
-            requests: Line::of_rate(limit.requests_per_second, now),
-            bytes: bytes_per_second.and_then(|rate| Line::of_rate(rate / f64::from(CELL_BYTES), now)),
+            requests: Line::of_rate(limit.requests_per_second),
+            bytes: bytes_per_second.and_then(|rate| Line::of_rate(rate / f64::from(CELL_BYTES))),
         }
     }
 
@@ -139,8 +139,8 @@ struct Line {
 }
 
 impl Line {
-    fn of_rate(rate: f64, now: Instant) -> Option<Self> {
-        Some(Self { spacing: Spacing::of_rate(rate)?, slots: Mutex::new(Slots::from(now)) })
+    fn of_rate(rate: f64) -> Option<Self> {
+        Some(Self { spacing: Spacing::of_rate(rate)?, slots: Mutex::new(Slots::default()) })
     }
 
     /// Takes `number` slots and waits for the last of them: what was asked for at once is then within the limit.

@@ -49,7 +49,7 @@ impl SharedPaces {
             return;
         }
         let line =
-            self.lines.of(&key, || Line { key: key.clone(), waiting: Mutex::default(), alone: Mutex::new(None) });
+            self.lines.of(&key, || Line { key: key.clone(), waiting: Mutex::default(), alone: Mutex::default() });
         if let Some(slot) = line.slot(&self.service, number, rate).await {
             sleep_until(slot).await;
         }
@@ -130,7 +130,7 @@ struct Line {
     key: String,
     waiting: Mutex<Waiting>,
     /// This replica's own slots while the service is away.
-    alone: Mutex<Option<Slots>>,
+    alone: Mutex<Slots>,
 }
 
 #[derive(Debug, Default)]
@@ -204,12 +204,12 @@ impl Line {
     async fn first_slot(&self, service: &Service, number: u32, rate: f64) -> Option<(Instant, Duration)> {
         let spacing = Spacing::of_rate(rate)?;
         if let Some(slot) = service.take(&self.key, number, spacing).await {
-            *held(&self.alone) = None;
+            *held(&self.alone) = Slots::default();
             return Some((slot, spacing.interval));
         }
         let share = Spacing::of_rate(rate / f64::from(service.slots.replicas().max(1)))?;
         let now = Instant::now();
-        let slot = held(&self.alone).get_or_insert_with(|| Slots::from(now)).take(now, number, share);
+        let slot = held(&self.alone).take(now, number, share);
         Some((slot, share.interval))
     }
 }
@@ -251,7 +251,7 @@ mod tests {
             }
             let now = Instant::now();
             let mut slots = held(&self.slots);
-            let slots = slots.entry(key.to_owned()).or_insert_with(|| Slots::from(now));
+            let slots = slots.entry(key.to_owned()).or_default();
             Ok(slots.take(now, number, Spacing { interval, slack }).saturating_duration_since(now))
         }
         fn replicas(&self) -> u32 {

@@ -9,41 +9,62 @@ const BURST_OF_SECOND: f64 = 0.05;
 
 /// How far slots are apart, and how far one may reach back.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Spacing {
+pub(in crate::engine) struct Spacing {
     /// Between two slots.
-    pub(super) interval: Duration,
+    pub(in crate::engine) interval: Duration,
     /// How much of the time that went by unused may still be used.
-    pub(super) slack: Duration,
+    pub(in crate::engine) slack: Duration,
 }
 
 impl Spacing {
     /// Of `rate` slots a second; `None` for a rate that is no limit.
-    pub(super) fn of_rate(rate: f64) -> Option<Self> {
+    pub(in crate::engine) fn of_rate(rate: f64) -> Option<Self> {
         let interval = 1.0 / rate;
         // More than a slot in a nanosecond is no limit; less than one in a year is one in a year.
         let interval = Duration::try_from_secs_f64(interval.min(31_536_000.0)).ok().filter(|long| !long.is_zero())?;
         let burst = (rate * BURST_OF_SECOND).floor().max(1.0) - 1.0;
         Some(Self { interval, slack: interval.mul_f64(burst.min(1e6)) })
     }
+
+    /// The same, for whoever stands before those that keep the limit itself, and must never let them wait: a twentieth of a
+    /// second and two slots more at once.
+    pub(in crate::engine) fn before_rate(rate: f64) -> Option<Self> {
+        let Self { interval, slack: _ } = Self::of_rate(rate)?;
+        Some(Self { interval, slack: Duration::from_secs_f64(BURST_OF_SECOND) + interval * 2 })
+    }
+
+    fn earliest(self, now: Instant) -> Instant {
+        now.checked_sub(self.slack).unwrap_or(now)
+    }
 }
 
-/// When the next slot is.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Slots {
-    next: Instant,
+/// When the next slot is; the first is when it is asked for, and there is no burst before it, so that whoever forgets what was
+/// taken does not take it twice.
+#[derive(Debug, Clone, Copy, Default)]
+pub(in crate::engine) struct Slots {
+    next: Option<Instant>,
 }
 
 impl Slots {
-    pub(super) fn from(now: Instant) -> Self {
-        Self { next: now }
+    /// When the next slot is, if that is not now.
+    pub(in crate::engine) fn opens_at(&self, now: Instant) -> Option<Instant> {
+        self.next.filter(|next| *next > now)
     }
 
     /// Takes `number` slots and returns when the first of them is: whoever takes several waits for the first and then keeps to
     /// the spacing, or leaves the rest to those who come after.
-    pub(super) fn take(&mut self, now: Instant, number: u32, spacing: Spacing) -> Instant {
-        let earliest = now.checked_sub(spacing.slack).unwrap_or(now);
-        let first = self.next.max(earliest);
-        self.next = first + spacing.interval * number;
+    pub(in crate::engine) fn take(&mut self, now: Instant, number: u32, spacing: Spacing) -> Instant {
+        self.take_or_from(now, now, number, spacing)
+    }
+
+    /// The same, but whoever begins has all the slack at once, as after a pause.
+    pub(in crate::engine) fn take_rested(&mut self, now: Instant, number: u32, spacing: Spacing) -> Instant {
+        self.take_or_from(spacing.earliest(now), now, number, spacing)
+    }
+
+    fn take_or_from(&mut self, begin: Instant, now: Instant, number: u32, spacing: Spacing) -> Instant {
+        let first = self.next.map_or(begin, |next| next.max(spacing.earliest(now)));
+        self.next = Some(first + spacing.interval * number);
         first
     }
 }
@@ -61,7 +82,7 @@ mod tests {
         ) {
             let spacing = Spacing::of_rate(rate).expect("a limit");
             let start = Instant::now();
-            let (mut now, mut slots, mut taken) = (start, Slots::from(start), Vec::new());
+            let (mut now, mut slots, mut taken) = (start, Slots::default(), Vec::new());
             for (pause, number) in pauses.iter().zip(&numbers) {
                 now += Duration::from_millis(*pause);
                 let first = slots.take(now, *number, spacing);
@@ -73,6 +94,25 @@ mod tests {
                 let within = taken[index..].iter().take_while(|at| **at < *from + Duration::from_secs(1)).count();
                 prop_assert!(within as f64 <= most.ceil(), "{within} in a second, {rate} allowed");
             }
+        }
+    }
+
+    #[test]
+    fn whoever_stands_before_a_limit_keeps_its_rate_after_a_burst() {
+        for (rate, most) in [(1u32, 13), (10, 103), (1000, 10_053)] {
+            let spacing = Spacing::before_rate(f64::from(rate)).expect("a limit");
+            let (mut slots, start, mut passed) = (Slots::default(), Instant::now(), 0);
+            let mut now = start;
+            while now < start + Duration::from_secs(10) {
+                match slots.opens_at(now) {
+                    Some(opens) => now = opens,
+                    None => {
+                        slots.take(now, 1, spacing);
+                        passed += 1;
+                    }
+                }
+            }
+            assert!((rate * 10..=most).contains(&passed), "{passed} in ten seconds of {rate}");
         }
     }
 

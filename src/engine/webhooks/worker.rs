@@ -1,14 +1,12 @@
 //! Takes deliveries with room until stopped, or until none is due, and drains.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::{Instant, sleep, timeout};
-use tokio_util::sync::{CancellationToken, DropGuard};
-use tokio_util::task::TaskTracker;
-use tracing::{debug, info, warn};
+use tokio::time::{Instant, sleep};
+use tokio_util::sync::CancellationToken;
+use tracing::debug;
 
 use super::crowd::Crowd;
 use super::delivery::Deliverer;
@@ -19,9 +17,10 @@ use crate::engine::lease::Keeper;
 use crate::engine::memory::{Grant, Pool};
 use crate::engine::outage::{Gates, wait_after};
 use crate::engine::receipts::Receipts;
+use crate::engine::started::{End, Started};
 use crate::engine::stop::Stop;
 use crate::engine::tally::{Counted, Tally};
-use crate::engine::worker::{AbortOnDrop, End};
+use crate::engine::worker::AbortOnDrop;
 use crate::ports::clock::Clock;
 use crate::ports::queue::{Delivery, MESSAGE_BYTES_MAX, Queue};
 use crate::ports::store::Store;
@@ -38,8 +37,6 @@ const SOON: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_millis(500);
 /// How often an empty queue is looked at.
 const LOOK: Duration = Duration::from_millis(50);
-/// How long settling may take after work was cut.
-const SETTLE_WITHIN: Duration = Duration::from_secs(10);
 
 /// The world that webhooks are sent in.
 #[derive(Clone)]
@@ -64,13 +61,11 @@ pub struct WebhookWorker {
     keeper: Arc<Keeper>,
     in_hand: Arc<Semaphore>,
     messages: Pool,
-    started: TaskTracker,
-    dropped: CancellationToken,
+    started: Started,
     stop: Stop,
     grace: Duration,
     tally: Arc<Tally>,
     gates: Gates,
-    _alive: DropGuard,
 }
 
 impl WebhookWorker {
@@ -79,7 +74,6 @@ impl WebhookWorker {
     #[must_use]
     pub fn new(ports: &WebhookPorts, grace: Duration, stop: &Stop, tally: Arc<Tally>, gates: Gates) -> Self {
         let (queue, store) = (Arc::clone(&ports.outbox.queue), Arc::clone(&ports.store));
-        let dropped = CancellationToken::new();
         let deliverer = Deliverer {
             receipts: Receipts::new(Arc::clone(&store), gates.store.clone()),
             teams: Arc::clone(&ports.teams),
@@ -100,13 +94,11 @@ impl WebhookWorker {
             deliverer: Arc::new(deliverer),
             in_hand: Arc::new(Semaphore::new(IN_HAND)),
             messages: Pool::new(MESSAGES_BYTES),
-            started: TaskTracker::new(),
-            dropped: dropped.clone(),
+            started: Started::default(),
             stop: stop.clone(),
             grace,
             tally,
             gates,
-            _alive: dropped.drop_guard(),
         }
     }
 
@@ -116,7 +108,7 @@ impl WebhookWorker {
         let keeper = Arc::clone(&self.keeper);
         let keeping = AbortOnDrop(tokio::spawn(async move { keeper.run().await }));
         self.take(until, upstream).await;
-        let end = self.drain().await;
+        let end = self.started.drain(self.queue.as_ref(), &self.stop, self.grace, "webhooks").await;
         drop(keeping);
         end
     }
@@ -189,15 +181,9 @@ impl WebhookWorker {
             grant.shrink_to(delivery.message.body.len());
             let held = self.keeper.hold(delivery.lease.clone());
             let (deliverer, tally) = (Arc::clone(&self.deliverer), Arc::clone(&self.tally));
-            let dropped = self.dropped.clone();
             self.started.spawn(async move {
                 let _counted = Counted::one(&tally.webhooks.in_hand);
-                // As a killed process, a dropped one does nothing more, not even what it could do at once.
-                tokio::select! {
-                    biased;
-                    () = dropped.cancelled() => {}
-                    () = deliverer.run(delivery, held) => {}
-                }
+                deliverer.run(delivery, held).await;
                 drop((permit, grant));
             });
         }
@@ -218,26 +204,5 @@ impl WebhookWorker {
             return false;
         }
         empty_since.get_or_insert_with(Instant::now).elapsed() >= self.queue.count_lag()
-    }
-
-    async fn drain(&self) -> End {
-        self.queue.close().await;
-        self.started.close();
-        let in_hand = self.started.len();
-        if in_hand > 0 {
-            info!(in_hand, "finishing the webhooks in hand");
-        }
-        let finished = self.stop.unless_cut(timeout(self.grace, self.started.wait())).await;
-        if let Some(Ok(())) = finished {
-            return End::Drained;
-        }
-        let left = self.started.len();
-        warn!(left, "the grace ran out: handing back the webhooks that are left");
-        self.stop.cut();
-        if timeout(SETTLE_WITHIN, self.started.wait()).await.is_err() {
-            warn!("some webhooks could not be handed back: their leases will run out");
-        }
-        debug!(in_hand = self.tally.webhooks.in_hand.load(Relaxed), "let go");
-        End::HandedBack
     }
 }

@@ -40,14 +40,14 @@ pub(super) async fn run(args: ImportArgs, context: &Context) -> Outcome {
     let settings = wiring::settings(config);
     check_profile(args.normalize.as_deref(), &settings.policy.profiles)?;
     let budget = wiring::budget(config, &settings).await?;
-    let fetcher = wiring::fetcher(config, budget, roots(&job.source)).await?;
+    let fetcher = wiring::fetcher(config, budget, roots(&job.source))?;
     let opened = wiring::store(config).await?;
     let queue = wiring::import_queue(config, &job.naming.import).await?;
     let ports = Ports {
         queue: Arc::clone(&queue.queue),
         publisher: None,
         store: Arc::clone(&opened.store),
-        envelopes: wiring::envelopes(config).await?,
+        envelopes: wiring::envelopes(config)?,
         teams,
         fetcher,
         webhooks: None,
@@ -107,7 +107,7 @@ async fn find(args: &ImportArgs, config: &Config) -> Result<Found, Failure> {
     }
     let settings = wiring::settings(config);
     let budget = wiring::budget(config, &settings).await?;
-    let fetcher: Arc<dyn Fetcher> = wiring::fetcher(config, budget, FileRoots::PerTeam).await?;
+    let fetcher: Arc<dyn Fetcher> = wiring::fetcher(config, budget, FileRoots::PerTeam)?;
     let folder = config.state_dir.join("imports");
     Found::fetched(&args.manifest, &folder, fetcher.as_ref(), settings.retry).await
 }

@@ -27,6 +27,7 @@ use self::args::{Cli, Command};
 use super::config::{Config, ConfigErrors, ConfigSource, Loaded, process_environment};
 use super::exit::{Exit, Failure, Outcome};
 use super::telemetry;
+use crate::domain::id::TeamId;
 
 /// How long the runtime may take to end what nobody waits for, such as a read of standard input.
 const END_WITHIN: Duration = Duration::from_secs(2);
@@ -90,6 +91,11 @@ fn dispatch(command: Command, context: &Context) -> Outcome {
         Command::Webhooks(command) => block_on(webhooks::run(command, context)),
         Command::Team(command) => block_on(team::run(command, context)),
     }
+}
+
+/// Reads a team's id from an argument.
+fn team_id(text: String) -> Result<TeamId, Failure> {
+    TeamId::new(text).map_err(|bad| Failure::bad_input(bad.to_string()))
 }
 
 fn block_on(command: impl Future<Output = Outcome>) -> Outcome {

@@ -1,7 +1,7 @@
 //! `longshore receipt`: what became of a task.
 
 use super::args::ReceiptArgs;
-use super::{Context, output};
+use super::{Context, output, team_id};
 use crate::domain::id::{TaskId, TeamId};
 use crate::domain::object_key::receipt_key;
 use crate::engine::receipts::RECEIPT_BYTES_MAX;
@@ -11,7 +11,7 @@ use crate::shell::wiring;
 
 /// Prints a receipt: the round that was asked for, or the latest.
 pub(super) async fn run(args: ReceiptArgs, context: &Context) -> Outcome {
-    let team = TeamId::new(args.team).map_err(|bad| Failure::bad_input(bad.to_string()))?;
+    let team = team_id(args.team)?;
     let task = TaskId::new(args.task_id).map_err(|bad| Failure::bad_input(bad.to_string()))?;
     let loaded = context.load_quietly()?;
     let opened = wiring::store_unproven(&loaded.config).await?;

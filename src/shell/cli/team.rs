@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::args::TeamCommand;
 use super::receipt::store_failure;
-use super::{Context, output};
+use super::{Context, output, team_id};
 use crate::domain::id::TeamId;
 use crate::engine::claims::{Claim, ClaimKind, Claims};
 use crate::ports::clock::Clock;
@@ -17,7 +17,7 @@ use crate::shell::wiring;
 pub(super) async fn run(command: TeamCommand, context: &Context) -> Outcome {
     match command {
         TeamCommand::Claims { team } => {
-            let team = team.map(named).transpose()?;
+            let team = team.map(team_id).transpose()?;
             let claims = open(context).await?.list(team.as_ref()).await;
             show(&claims.map_err(|error| store_failure(&error))?, context)
         }
@@ -30,16 +30,12 @@ pub(super) async fn run(command: TeamCommand, context: &Context) -> Outcome {
                     kind = kind.as_str()
                 )));
             }
-            let team = named(team)?;
+            let team = team_id(team)?;
             check_known(&team, &context.load_quietly()?).await?;
             let claim = open(context).await?.move_to(kind, &name, &team).await;
             show(&[claim.map_err(|error| store_failure(&error))?], context)
         }
     }
-}
-
-fn named(team: String) -> Result<TeamId, Failure> {
-    TeamId::new(team).map_err(|bad| Failure::bad_input(bad.to_string()))
 }
 
 /// A claim of a team that is not there would lock everybody out.

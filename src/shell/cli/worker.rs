@@ -237,8 +237,8 @@ async fn open(
     let Some((((), publisher), budget)) = met.zip(publisher).zip(budget) else {
         return Ok(None);
     };
-    let fetcher = wiring::fetcher(config, budget, FileRoots::PerTeam).await?;
-    let envelopes = wiring::envelopes(config).await?;
+    let fetcher = wiring::fetcher(config, budget, FileRoots::PerTeam)?;
+    let envelopes = wiring::envelopes(config)?;
     Ok(Some(Opened { ingest: Some(Ingest { queue, publisher, fetcher, envelopes }), ..opened }))
 }
 

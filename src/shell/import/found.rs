@@ -14,9 +14,8 @@ use super::source::{Origin, Source};
 use crate::domain::access::Grant;
 use crate::domain::attachment_url::redacted;
 use crate::domain::fault::AttachmentFault;
-use crate::domain::id::TeamId;
 use crate::domain::source::Source as FetchSource;
-use crate::domain::team::{KnownTeam, Team};
+use crate::domain::team::KnownTeam;
 use crate::engine::retry::{Next, RetryPolicy};
 use crate::ports::fetcher::{FetchRequest, Fetcher, Want};
 use crate::shell::exit::Failure;
@@ -105,8 +104,7 @@ enum Stopped {
 
 async fn fetch(manifest: &str, path: &Path, fetcher: &dyn Fetcher) -> Result<(), Stopped> {
     // The person at this terminal asks, not a team: no team's rights are used, and no team's rules hold.
-    let id = TeamId::new("longshore").expect("it is a good name");
-    let team = Arc::new(KnownTeam { id, record: Team::default() });
+    let team = Arc::new(KnownTeam::ourselves());
     let source = FetchSource::parse(manifest).map_err(Stopped::Fetch)?;
     let request = FetchRequest { team, source, grant: Grant::None, want: Want::Body };
     let mut body = fetcher.open(request).await.map_err(Stopped::Fetch)?.body;

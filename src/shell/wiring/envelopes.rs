@@ -21,13 +21,13 @@ const CERTIFICATE_WITHIN: Duration = Duration::from_secs(15);
 /// against the limits of sources: they are no customer's.
 ///
 /// # Errors
-/// A machine whose TLS set-up cannot be used.
-pub async fn envelopes(config: &Config) -> Result<Arc<dyn Envelopes>, Failure> {
+/// A machine whose TLS set-up cannot be used, or an `aws.region` that is none.
+pub fn envelopes(config: &Config) -> Result<Arc<dyn Envelopes>, Failure> {
     let source = match &config.queue.sns_certificates {
         Some(folder) => CertificateSource::Folder(folder.clone()),
         None => CertificateSource::Sns { http: certificate_fetcher(config)?, roots: Arc::new(system_roots()) },
     };
-    let s3 = s3_fetcher(config, Arc::new(Unlimited)).await?;
+    let s3 = s3_fetcher(config, Arc::new(Unlimited))?;
     Ok(Arc::new(EnvelopeReader::new(s3, Certificates::new(source), Clock::System)))
 }
 

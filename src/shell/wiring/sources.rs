@@ -8,6 +8,7 @@ use crate::adapters::budget::{RedisError, RedisSlots};
 use crate::adapters::credentials::aws::{AwsIdentities, AwsOptions};
 use crate::adapters::fetch::file::{FileFetcher, FileOptions};
 use crate::adapters::fetch::http::HttpFetcher;
+use crate::adapters::fetch::lazy::LazyFetcher;
 use crate::adapters::fetch::s3::{Addressing, Region, S3Fetcher, S3SourceOptions};
 use crate::adapters::fetch::text::TextFetcher;
 use crate::adapters::fetch::{ClientError, HttpOptions, Sources};
@@ -48,27 +49,49 @@ pub async fn budget(config: &Config, settings: &Settings) -> Result<Arc<dyn Budg
 /// Makes the fetcher of all sources, at the pace of `paces`.
 ///
 /// # Errors
-/// A machine whose TLS set-up cannot be used.
-pub async fn fetcher(config: &Config, paces: Arc<dyn Budget>, roots: FileRoots) -> Result<Arc<dyn Fetcher>, Failure> {
+/// A machine whose TLS set-up cannot be used, or an `aws.region` that is none.
+pub fn fetcher(config: &Config, paces: Arc<dyn Budget>, roots: FileRoots) -> Result<Arc<dyn Fetcher>, Failure> {
     let http = HttpFetcher::new(http_options(&config.sources.http), Arc::clone(&paces)).map_err(bad_tls)?;
     Ok(Arc::new(Sources {
         http: Arc::new(http),
-        s3: Some(s3_fetcher(config, paces).await?),
+        s3: Some(s3_fetcher(config, paces)?),
         file: file_fetcher(config, roots),
         text: Arc::new(TextFetcher),
     }))
 }
 
 pub(super) fn bad_tls(error: ClientError) -> Failure {
-    Failure::bad_input(format!("this machine's TLS certificates: {error}"))
+    Failure::bad_input(tls_line(&error))
 }
 
-/// Reads `s3://` sources with the teams' roles, or with the worker's own identity where the deployment allows it.
-pub(super) async fn s3_fetcher(config: &Config, budget: Arc<dyn Budget>) -> Result<Arc<dyn Fetcher>, Failure> {
+fn tls_line(error: &ClientError) -> String {
+    format!("this machine's TLS certificates: {error}")
+}
+
+/// Reads `s3://` sources with the teams' roles, or with the worker's own identity where the deployment allows it. AWS's
+/// environment is looked at when the first one is read.
+///
+/// # Errors
+/// An `aws.region` that is none.
+pub(super) fn s3_fetcher(config: &Config, budget: Arc<dyn Budget>) -> Result<Arc<dyn Fetcher>, Failure> {
+    if let Some(region) = &config.aws.region {
+        region_of(region).map_err(Failure::bad_input)?;
+    }
+    let config = config.clone();
+    Ok(Arc::new(LazyFetcher::new(move || {
+        let (config, budget) = (config.clone(), Arc::clone(&budget));
+        async move { Ok(Arc::new(s3(&config, budget).await?) as Arc<dyn Fetcher>) }
+    })))
+}
+
+fn region_of(name: &str) -> Result<Region, String> {
+    Region::parse(name).ok_or_else(|| format!("aws.region: {name:?} is no region's name"))
+}
+
+async fn s3(config: &Config, budget: Arc<dyn Budget>) -> Result<S3Fetcher, String> {
     let region =
         super::aws(config).await.region().map(ToString::to_string).unwrap_or_else(|| DEFAULT_REGION.to_owned());
-    let named = Region::parse(&region)
-        .ok_or_else(|| Failure::bad_input(format!("aws.region: {region:?} is no region's name")))?;
+    let named = region_of(&region)?;
     let endpoint = |endpoint: &Option<Endpoint>| endpoint.as_ref().map(|url| url.expose().clone());
     let sts_endpoint_url = endpoint(&config.aws.sts_endpoint_url).map(String::from);
     let replica = format!("longshore-{}", std::process::id());
@@ -83,7 +106,7 @@ pub(super) async fn s3_fetcher(config: &Config, budget: Arc<dyn Budget>) -> Resu
             ..http_options(&config.sources.http)
         },
     };
-    Ok(Arc::new(S3Fetcher::new(options, Arc::new(identities), budget).map_err(bad_tls)?))
+    S3Fetcher::new(options, Arc::new(identities), budget).map_err(|error| tls_line(&error))
 }
 
 pub(super) fn http_options(http: &HttpSourceConfig) -> HttpOptions {

@@ -188,14 +188,7 @@ async fn drains_never_dead_letter_however_often_a_suspect_is_cut() {
     world.send(&task("slow", &["https://slow/"])).await;
     raise_suspicion(&world).await;
     for _ in 0..12 {
-        let stop = Stop::default();
-        let ports = world.ports();
-        let worker = Worker::new(&ports, world.settings.clone(), &stop);
-        let stopping = async {
-            sleep(Duration::from_secs(10)).await;
-            stop.begin();
-        };
-        assert_eq!(tokio::join!(worker.run(Until::Stopped), stopping).0, End::HandedBack);
+        assert_eq!(world.work_for(Duration::from_secs(10)).await, End::HandedBack);
     }
     assert!(world.dead().await.is_empty());
     assert_eq!(world.work().await, End::Drained);
@@ -222,14 +215,7 @@ async fn before_a_message_is_given_up_its_receipt_is_looked_for() {
     // Another process, with another way to the source, has the task's second message.
     world.put(DEADLY, MemoryObject::new("harmless there"));
     world.send_as("m-2", &task("poison", &[DEADLY])).await;
-    let stop = Stop::default();
-    let ports = world.ports();
-    let other = Worker::new(&ports, world.settings.clone(), &stop);
-    let stopping = async {
-        sleep(Duration::from_secs(5)).await;
-        stop.begin();
-    };
-    tokio::join!(other.run(Until::Stopped), stopping);
+    world.work_for(Duration::from_secs(5)).await;
     assert!(world.receipt("poison", 1).await.is_some());
     drop(held);
     assert_eq!(lives(&world).await, Vec::<u64>::new());

@@ -275,15 +275,7 @@ async fn what_cannot_end_within_the_grace_is_handed_back_uncounted() {
     let world = World::new();
     world.put("https://h/a", MemoryObject { head_delay: Duration::from_secs(300), ..MemoryObject::new("slow") });
     world.send(&task("t", &["https://h/a"])).await;
-    let stop = Stop::default();
-    let ports = world.ports();
-    let worker = Worker::new(&ports, world.settings.clone(), &stop);
-    let stopping = async {
-        sleep(Duration::from_secs(10)).await;
-        stop.begin();
-    };
-    let (end, ()) = tokio::join!(worker.run(Until::Stopped), stopping);
-    assert_eq!(end, End::HandedBack);
+    assert_eq!(world.work_for(Duration::from_secs(10)).await, End::HandedBack);
     let again = world.queue.receive(1).await.unwrap();
     assert_eq!(again[0].attempts, 0);
     assert!(world.store.is_empty(), "nothing was left behind");

@@ -93,6 +93,17 @@ impl World {
         Worker::new(&self.ports(), self.settings.clone(), &stop).run(Until::Empty).await
     }
 
+    /// Runs a worker that is told to stop after `span`.
+    pub(super) async fn work_for(&self, span: Duration) -> End {
+        let stop = Stop::default();
+        let worker = Worker::new(&self.ports(), self.settings.clone(), &stop);
+        let stopping = async {
+            tokio::time::sleep(span).await;
+            stop.begin();
+        };
+        tokio::join!(worker.run(Until::Stopped), stopping).0
+    }
+
     pub(super) async fn receipt(&self, task: &str, round: u32) -> Option<Receipt> {
         let key = receipt_key(&TeamId::new("acme").unwrap(), &TaskId::new(task).unwrap(), round);
         let bytes = self.store.get(&key, 1 << 30).await.unwrap()?;

@@ -6,21 +6,10 @@ use tokio::time::{Instant, sleep};
 
 use super::expect::{End, Sent};
 use super::tasks::Draw;
-use super::world::{Setup, World};
+use super::world::{Setup, World, sized};
 
 /// How much longer than alone the single one may take.
 const DELAY_MAX: Duration = Duration::from_secs(2);
-
-/// A hundred thousand attachments where somebody asks for it, else as many as fit into an ordinary run.
-#[expect(clippy::disallowed_methods, reason = "a person asks for the long form in the environment")]
-fn crowd() -> usize {
-    if std::env::var("LONGSHORE_TEST_LONG").is_ok() { 100_000 } else { 4_000 }
-}
-
-/// As many messages of one as somebody asks for, or `some`: moving them takes the broker its time, and tests share it.
-fn singles(some: usize) -> usize {
-    if crowd() > 4_000 { 20_000 } else { some }
-}
 
 fn is_of(sent: &Sent, team: &str) -> bool {
     matches!(&sent.end, End::Receipt(wanted) if wanted.team == team)
@@ -48,6 +37,7 @@ async fn takes(world: &World, sent: &Sent) -> Duration {
     began.elapsed()
 }
 
+/// A hundred thousand attachments, or twenty thousand messages, at whole size; moving messages takes a broker its time.
 async fn beside_a_crowd(setup: Setup, tasks: usize, each: usize) {
     let mut world = World::new(setup).await;
     world.set("TELEMETRY__LOG", "info,longshore::engine::intake=debug");
@@ -75,30 +65,30 @@ async fn beside_a_crowd(setup: Setup, tasks: usize, each: usize) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_crowd_of_large_tasks_delays_a_single_one_by_less_than_two_seconds_on_rabbitmq() {
-    beside_a_crowd(Setup::AmqpS3, 100, crowd() / 100).await;
+    beside_a_crowd(Setup::AmqpS3, 100, sized(1_000, 40)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_crowd_of_small_tasks_delays_a_single_one_by_less_than_two_seconds_on_rabbitmq() {
-    beside_a_crowd(Setup::AmqpS3, singles(300), 1).await;
+    beside_a_crowd(Setup::AmqpS3, sized(20_000, 300), 1).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_crowd_of_large_tasks_delays_a_single_one_by_less_than_two_seconds_on_one_machine() {
-    beside_a_crowd(Setup::LocalFile, 100, crowd() / 100).await;
+    beside_a_crowd(Setup::LocalFile, 100, sized(1_000, 40)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_crowd_of_small_tasks_delays_a_single_one_by_less_than_two_seconds_on_one_machine() {
-    beside_a_crowd(Setup::LocalFile, singles(300), 1).await;
+    beside_a_crowd(Setup::LocalFile, sized(20_000, 300), 1).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_crowd_of_large_tasks_delays_a_single_one_by_less_than_two_seconds_on_sqs() {
-    beside_a_crowd(Setup::SqsS3, 100, crowd() / 100).await;
+    beside_a_crowd(Setup::SqsS3, 100, sized(1_000, 40)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_crowd_of_small_tasks_delays_a_single_one_by_less_than_two_seconds_on_sqs() {
-    beside_a_crowd(Setup::SqsS3, singles(100), 1).await;
+    beside_a_crowd(Setup::SqsS3, sized(20_000, 100), 1).await;
 }

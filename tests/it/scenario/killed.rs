@@ -124,12 +124,12 @@ async fn rolling_restarts(setup: Setup, restarts: usize) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn ten_rolling_restarts_fetch_each_attachment_once_on_rabbitmq_and_s3() {
+async fn rolling_restarts_fetch_each_attachment_once_on_rabbitmq_and_s3() {
     rolling_restarts(Setup::AmqpS3, sized(10, 5)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn ten_rolling_restarts_fetch_each_attachment_once_on_one_machine() {
+async fn rolling_restarts_fetch_each_attachment_once_on_one_machine() {
     rolling_restarts(Setup::LocalFile, sized(10, 5)).await;
 }
 

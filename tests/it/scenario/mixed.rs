@@ -36,7 +36,7 @@ mod long {
     }
 
     #[tokio::test(flavor = "multi_thread")]
-    async fn thousands_of_mixed_tasks_end_right_on_fifo_queues_with_customers_buckets() {
+    async fn mixed_tasks_end_right_on_fifo_queues_with_customers_buckets() {
         mixed(Setup::FifoS3, sized(2_000, 250)).await;
     }
 

@@ -5,24 +5,36 @@ use std::process::{Command, Stdio};
 
 use super::origin::{answers, free_port};
 use super::process::Child;
+use crate::bed;
 
 /// A Redis; dropped, it is gone.
 pub(crate) struct Redis {
     child: Option<Child>,
     port: u16,
+    has_tls: bool,
 }
 
 impl Redis {
     /// Starts one that keeps nothing on disk.
     pub(crate) async fn start() -> Self {
-        let mut redis = Self { child: None, port: free_port() };
+        Self::started(false).await
+    }
+
+    /// Starts one that talks TLS only, with the test bed's certificate for `localhost`.
+    pub(crate) async fn start_with_tls() -> Self {
+        Self::started(true).await
+    }
+
+    async fn started(has_tls: bool) -> Self {
+        let mut redis = Self { child: None, port: free_port(), has_tls };
         redis.come_back().await;
         redis
     }
 
     /// Its URL.
     pub(crate) fn url(&self) -> String {
-        format!("redis://127.0.0.1:{}", self.port)
+        let (scheme, host) = if self.has_tls { ("rediss", "localhost") } else { ("redis", "127.0.0.1") };
+        format!("{scheme}://{host}:{}", self.port)
     }
 
     /// `kill -9`.
@@ -32,13 +44,19 @@ impl Redis {
 
     /// Starts it again, empty, and waits until it answers.
     pub(crate) async fn come_back(&mut self) {
-        let child = Command::new("redis-server")
-            .args(["--bind", "127.0.0.1", "--port", &self.port.to_string(), "--save", "", "--appendonly", "no"])
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .spawn()
-            .expect("redis-server is installed by `tests/bed/bed.sh install`");
-        self.child = Some(Child::new(child));
+        let mut command = Command::new("redis-server");
+        command.args(["--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]);
+        let port = self.port.to_string();
+        if self.has_tls {
+            let [certificate, key] = bed::server_pem_paths();
+            command.args(["--port", "0", "--tls-port", &port, "--tls-auth-clients", "no"]);
+            command.arg("--tls-cert-file").arg(certificate).arg("--tls-key-file").arg(key);
+            command.arg("--tls-ca-cert-file").arg(bed::ca_pem_path());
+        } else {
+            command.args(["--port", &port]);
+        }
+        let child = command.stdin(Stdio::null()).stdout(Stdio::null()).spawn();
+        self.child = Some(Child::new(child.expect("redis-server is installed by `tests/bed/bed.sh install`")));
         answers(SocketAddr::from(([127, 0, 0, 1], self.port))).await;
     }
 }

@@ -9,6 +9,7 @@ use super::process::Worker;
 use super::redis::Redis;
 use super::tasks::Draw;
 use super::world::{Setup, World};
+use crate::bed;
 
 const REPLICAS: usize = 4;
 /// Requests a second.
@@ -54,6 +55,21 @@ async fn end(world: World, workers: Vec<Worker>, title: &str, sent: &[Sent]) {
         worker.ends_with(0, Duration::from_secs(30)).await;
     }
     world.all_right(title, sent).await;
+    world.clear().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn limits_are_shared_over_tls_too() {
+    let redis = Redis::start_with_tls().await;
+    let mut world = world(&redis).await;
+    world.trust(&bed::ca_pem_path());
+    let sent = Draw::new(4, &world.origin).singles(20);
+    world.send(&sent).await;
+    let mut worker = world.worker_until_empty();
+    worker.ends_with(0, Duration::from_secs(60)).await;
+    // A worker that could not draw from it would wait for it, or keep to its share and say so.
+    assert!(!worker.said().contains("shared limits are away"), "{}", worker.said());
+    world.all_right("limits shared over TLS", &sent).await;
     world.clear().await;
 }
 

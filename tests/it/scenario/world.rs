@@ -158,6 +158,11 @@ impl World {
         self.environment.insert(format!("LONGSHORE__{key}"), value.to_owned());
     }
 
+    /// Lets all workers from now on trust this file's certificates besides.
+    pub(crate) fn trust(&mut self, ca_pem: &std::path::Path) {
+        self.environment.insert("SSL_CERT_FILE".to_owned(), ca_pem.display().to_string());
+    }
+
     /// Leaves all limits as they are by default.
     pub(crate) fn with_default_limits(&mut self) {
         self.environment.retain(|key, _| !key.contains("__LIMITS__"));

@@ -10,7 +10,7 @@ use super::S3Fetcher;
 use super::ask::{Asked, EXPECTED_OWNER, Way};
 use super::refusal::{WORDS_BYTES_MAX, element};
 use crate::domain::fault::Code;
-use crate::domain::source::Pin;
+use crate::domain::source::{Pin, form_decoded};
 use crate::ports::fetcher::Want;
 
 /// What a look into the bucket's list shows.
@@ -81,48 +81,11 @@ impl S3Fetcher {
             return Listed::Unknown;
         }
         let first = element(&words, "Contents").and_then(|contents| element(contents, "Key"));
-        match first.and_then(decoded) {
+        match first.and_then(form_decoded) {
             Some(key) if key == asked.key => Listed::There,
             Some(_) => Listed::Missing,
             None if first.is_none() => Listed::Missing,
             None => Listed::Unknown,
-        }
-    }
-}
-
-/// Reads a key of a list with `encoding-type=url`, where a space may be a plus.
-fn decoded(text: &str) -> Option<String> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.bytes();
-    while let Some(byte) = rest.next() {
-        match byte {
-            b'+' => bytes.push(b' '),
-            b'%' => {
-                let digits = [rest.next()?, rest.next()?];
-                let digits = std::str::from_utf8(&digits).ok()?;
-                bytes.push(u8::from_str_radix(digits, 16).ok()?);
-            }
-            plain => bytes.push(plain),
-        }
-    }
-    String::from_utf8(bytes).ok()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn listed_keys_are_read_back() {
-        for (text, key) in [
-            ("a/b.jpg", Some("a/b.jpg")),
-            ("a+b%20c%2Bd", Some("a b c+d")),
-            ("%C3%A4", Some("ä")),
-            ("%2", None),
-            ("%zz", None),
-            ("%FF", None),
-        ] {
-            assert_eq!(decoded(text).as_deref(), key, "{text}");
         }
     }
 }
