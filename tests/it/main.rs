@@ -15,6 +15,7 @@ mod envelopes;
 mod fetch;
 mod ground;
 mod layering;
+mod proof;
 mod s3source;
 mod scenario;
 mod sqs;

@@ -9,7 +9,7 @@ use super::settling::{Verdict, hand_back};
 use crate::domain::receipt::Receipt;
 use crate::domain::settlement::Settlement;
 use crate::domain::task::Task;
-use crate::engine::crash;
+use crate::ports::crash;
 use crate::ports::publisher::PublishError;
 use crate::ports::queue::{Delivery, QueueError};
 use crate::ports::teams::Lookup;

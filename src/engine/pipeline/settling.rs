@@ -7,9 +7,9 @@ use tracing::{info, warn};
 
 use super::Pipeline;
 use crate::domain::settlement::{DeadLetter, Reason, Settlement};
-use crate::engine::crash;
 use crate::engine::lease::Held;
 use crate::engine::tally::Tally;
+use crate::ports::crash;
 use crate::ports::queue::Delivery;
 
 /// How work on a delivery ended before its settlement.

@@ -20,7 +20,8 @@ use super::lanes::{InFlight, Lanes};
 use super::memory::Parts;
 use super::outage::Gate;
 use super::progress::Progress;
-use super::retry::{Next, RetryPolicy};
+use super::retry::Next;
+use super::retry_budget::Retries;
 use super::tally::{Counted, Tally};
 use crate::domain::access::Grant;
 use crate::domain::attachment_url::redacted;
@@ -119,7 +120,7 @@ pub struct Transfer {
     /// Who may be in flight.
     pub lanes: Lanes,
     /// When a try is repeated.
-    pub retry: RetryPolicy,
+    pub retries: Retries,
     /// The largest attachment in bytes.
     pub bytes_max: u64,
     /// What was done so far.
@@ -136,6 +137,8 @@ impl Transfer {
             Ok(None) => {}
             Err(fault) => return Tried::refused(Outcome::failed(&job.attachment, &fault, 0)),
         }
+        let (team, place) = (&job.team.id, job.source.place());
+        self.retries.first_try(team, &place);
         let mut tried = 0;
         loop {
             tried += 1;
@@ -144,10 +147,10 @@ impl Transfer {
                 Err(fault) => fault,
             };
             job.progress.fail();
-            if fault.is_unreached && self.lanes.is_dead(&job.team.id, &job.source.place()) {
+            if fault.is_unreached && self.lanes.is_dead(team, &place) {
                 return self.give_up(job, &fault, tried).await;
             }
-            match self.retry.next(fault.fault(), tried, rand::random()) {
+            match self.retries.next(team, &place, fault.fault(), tried) {
                 Next::After(wait) => {
                     debug!(attachment.id = %job.attachment.id, code = %fault.code, ?wait, "trying an attachment again");
                     Tally::add(&self.tally.retries);
