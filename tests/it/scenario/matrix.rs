@@ -6,6 +6,7 @@
 use std::fmt::Write;
 use std::time::Duration;
 
+use futures::StreamExt;
 use longshore::ports::crash::POINTS;
 use tokio::time::{Instant, sleep};
 
@@ -18,6 +19,8 @@ use crate::proof;
 
 /// How many points are hit on each queue in the ordinary run.
 const FEW: usize = 2;
+/// How many at the same time: most of it is waiting for leases to end.
+const AT_ONCE: usize = 3;
 /// Larger than a part, so that facts are written beside the object.
 const SOME_PARTS: u64 = 9 << 20;
 /// From so many unfinished deliveries on a message is worked on alone.
@@ -39,10 +42,14 @@ fn chosen(setup: Setup, all: Vec<&'static str>) -> Vec<&'static str> {
 }
 
 async fn matrix(setup: Setup) {
-    let mut table =
-        format!("{:<20} {:>8} {:>10} {:>10} {:>8}\n", "crash point", "killed", "restarts", "max fetch", "took");
-    for point in chosen(setup, points(setup)) {
-        let _ = writeln!(table, "{}", hit(setup, point).await);
+    let mut table = format!(
+        "{setup:?}\n{:<20} {:>8} {:>10} {:>10} {:>8}\n",
+        "crash point", "killed", "restarts", "max fetch", "took"
+    );
+    let hits = chosen(setup, points(setup)).into_iter().map(|point| hit(setup, point));
+    let mut lines = futures::stream::iter(hits).buffered(AT_ONCE);
+    while let Some(line) = lines.next().await {
+        let _ = writeln!(table, "{line}");
     }
     eprintln!("── killed at each point ({setup:?}), then restarted until empty: nothing lost, nothing wrong\n{table}");
     proof::keep(&format!("crash-{setup:?}"), &table);
