@@ -145,7 +145,7 @@ mod kills {
         let world = world(&store).await;
         let mut draw = Draw::new(seed, &world.origin);
         // So that every worker has some in hand whenever it is hit.
-        draw.slow_down("1.2");
+        draw.slow_down("0.6");
         let mut sent = some(&mut draw, tasks / 20);
         world.send(&sent).await;
         // What was declared must be on the broker's disk before it is killed.
@@ -163,7 +163,7 @@ mod kills {
                 world.send(&more).await;
                 sent.extend(more);
             }
-            let wait = chaos.dice.random_range(200..2_500);
+            let wait = chaos.dice.random_range(300..3_000);
             sleep(Duration::from_millis(wait)).await;
             chaos.strike().await;
         }
@@ -192,6 +192,6 @@ mod kills {
 
     #[tokio::test(flavor = "multi_thread")]
     async fn whatever_is_killed_frozen_cut_or_refused_every_task_ends_once() {
-        chaos(Duration::from_secs(sized(600, 110)), sized(10_000, 1_800)).await;
+        chaos(Duration::from_secs(sized(600, 110)), sized(10_000, 1_500)).await;
     }
 }
