@@ -21,12 +21,14 @@ use super::world::{World, task};
 /// Answers 500 to the first so many requests for each body, and then with a body.
 struct Failing {
     times: usize,
+    /// Answers 503 to everything, looks too.
+    is_down: bool,
     asked: Mutex<HashMap<String, Vec<Instant>>>,
 }
 
 impl Failing {
     fn new(times: usize) -> Arc<Self> {
-        Arc::new(Self { times, asked: Mutex::default() })
+        Arc::new(Self { times, is_down: false, asked: Mutex::default() })
     }
 
     /// The times at which any body was asked for, by its URL.
@@ -43,6 +45,10 @@ impl Failing {
 impl Fetcher for Failing {
     async fn open(&self, request: FetchRequest) -> Result<Fetched, AttachmentFault> {
         let name = request.source.name();
+        if self.is_down {
+            self.asked.lock().unwrap().entry(name).or_default().push(Instant::now());
+            return Err(AttachmentFault::new(Code::Unavailable, "answered 503").with_status(503));
+        }
         if !matches!(request.want, Want::Head) {
             let mut asked = self.asked.lock().unwrap();
             let times = asked.entry(name).or_default();
@@ -81,17 +87,30 @@ async fn work(world: &World, fetcher: &Arc<Failing>) -> Duration {
 #[tokio::test(start_paused = true)]
 async fn a_host_that_fails_everything_is_asked_a_fifth_more_than_it_would_be_without_tries_again() {
     let (world, failing) = (World::new(), Failing::new(usize::MAX));
-    send(&world, 40).await;
+    send(&world, 12).await;
     let took = work(&world, &failing).await;
     // Five deliveries, each with a first try of each attachment.
-    let (first_tries, asked) = (5 * 40 * 50, failing.count());
-    for number in 0..40 {
+    let (first_tries, asked) = (5 * 12 * 50, failing.count());
+    for number in 0..12 {
         let receipt = world.receipt(&format!("t-{number}"), 1).await.unwrap();
         assert_eq!((receipt.status, receipt.attempt), (Status::Failed, 5));
     }
     let reserve = 10 + usize::try_from(took.as_secs()).unwrap() + 1;
     assert!(asked <= first_tries * 12 / 10 + reserve, "asked {asked} times for {first_tries} in {took:?}");
     assert!(asked > first_tries * 11 / 10, "asked only {asked} times: what the budget allows is not used");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_host_that_is_down_is_asked_once_in_a_delivery_though_earlier_copies_are_looked_for() {
+    let (world, down) = (World::new(), Arc::new(Failing { times: 0, is_down: true, asked: Mutex::default() }));
+    send(&world, 1).await;
+    let took = work(&world, &down).await;
+    let reserve = 10 + usize::try_from(took.as_secs()).unwrap() + 1;
+    // With a look and a try in each delivery it would be two hundred more.
+    let most = 5 * 50 * 12 / 10 + reserve.min(150);
+    assert!(down.count() <= most, "asked {} times in {took:?}", down.count());
+    let receipt = world.receipt("t-0", 1).await.unwrap();
+    assert_eq!((receipt.status, receipt.attempt), (Status::Failed, 5));
 }
 
 #[tokio::test(start_paused = true)]
