@@ -1,6 +1,12 @@
 //! With whose token a blob is read: the team's own tenant's, and no other, whatever storage says.
 
+use std::io;
+use std::net::IpAddr;
+use std::sync::Mutex;
+
+use async_trait::async_trait;
 use longshore::adapters::credentials::azure::{AzureOptions, Proof};
+use longshore::adapters::fetch::resolve::Names;
 
 use super::customer::Customer;
 use super::gangway::{Act, Gangway, Seen, challenge, refusal};
@@ -155,6 +161,48 @@ async fn no_token_follows_a_redirect() {
     let found = read(&fetcher, &customer.grant(), &customer.url("a.txt")).await;
     check_code(found, Code::HttpStatus, "Moved");
     assert!(elsewhere.seen().is_empty());
+}
+
+#[tokio::test]
+async fn a_look_at_a_blob_that_cannot_be_there_tells_whether_its_container_is_readable() {
+    let (customer, closed, fetcher) = (Customer::new().await, Customer::stranger("teamone").await, fetcher());
+    closed.consents(true).await;
+    for (customer, code, provider) in
+        [(&customer, Code::NotFound, "BlobNotFound"), (&closed, Code::AccessDenied, "AuthorizationPermissionMismatch")]
+    {
+        let asked = request(&customer.grant(), &customer.url("no-such-blob"), Want::Head).unwrap();
+        let fault = fetcher.open(asked).await.unwrap_err();
+        assert_eq!((fault.code, fault.provider_code.as_deref()), (code, Some(provider)), "{fault:?}");
+    }
+}
+
+/// Every name is this machine, and is written down.
+#[derive(Default)]
+struct Loopback(Mutex<Vec<String>>);
+
+#[async_trait]
+impl Names for Loopback {
+    async fn addresses(&self, host: &str) -> io::Result<Vec<IpAddr>> {
+        self.0.lock().unwrap().push(host.to_owned());
+        Ok(vec![IpAddr::from([127, 0, 0, 1])])
+    }
+}
+
+#[tokio::test]
+async fn at_azure_itself_the_accounts_host_is_asked_and_the_guard_stands_before_it() {
+    let customer = Customer::new().await;
+    let names = Arc::new(Loopback::default());
+    let options = AzureSourceOptions {
+        addressing: BlobAddressing::Azure { suffixes: vec![SUFFIX.to_owned()] },
+        http: HttpOptions::default(),
+    };
+    let service = HttpTokenService::with(wire::roots()).unwrap();
+    let credentials = Arc::new(AzureIdentities::new(application("secret"), Arc::new(service)));
+    let asked_names = Arc::clone(&names);
+    let fetcher = AzureFetcher::with(options, credentials, Arc::new(Unlimited), asked_names, wire::roots()).unwrap();
+    let found = read(&fetcher, &customer.grant(), &customer.url("a.txt")).await;
+    assert_eq!(found.unwrap_err().code, Code::BlockedAddress);
+    assert_eq!(*names.0.lock().unwrap(), [format!("{}.{SUFFIX}", customer.account)]);
 }
 
 #[tokio::test]

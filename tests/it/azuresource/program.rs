@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::io::Write;
+use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 
 use serde_json::{Value, json};
@@ -97,6 +98,23 @@ impl Program {
     /// What the workers wrote to standard error.
     pub(super) fn log(&self) -> String {
         fs::read_to_string(self.folder.path().join("log")).unwrap()
+    }
+
+    /// Every file of the deployment: configuration, queue, store, log.
+    pub(super) fn files(&self) -> Vec<(PathBuf, String)> {
+        let (mut folders, mut files) = (vec![self.folder.path().to_owned()], Vec::new());
+        while let Some(folder) = folders.pop() {
+            for entry in fs::read_dir(folder).unwrap() {
+                let path = entry.unwrap().path();
+                if path.is_dir() {
+                    folders.push(path);
+                } else {
+                    let content = String::from_utf8_lossy(&fs::read(&path).unwrap()).into_owned();
+                    files.push((path, content));
+                }
+            }
+        }
+        files
     }
 
     /// Runs a command that refuses the configuration, and returns what it said.
