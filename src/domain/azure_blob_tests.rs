@@ -1,3 +1,5 @@
+use proptest::prelude::*;
+
 use super::*;
 use crate::domain::source::Place;
 use crate::domain::team::AzureGrant;
@@ -177,5 +179,25 @@ fn a_suffix_is_long_enough_to_be_nobody_elses() {
         ("https://blob.core.windows.net", false),
     ] {
         assert_eq!(is_suffix(text), expected, "{text:?}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn whatever_a_blob_is_called_its_url_names_it_and_no_other(blob in "\\PC{1,40}", container in "[a-z0-9]{3,20}") {
+        prop_assume!(check_blob(&container, &blob).is_ok());
+        let (account, suffix) = ("acmeblob".to_owned(), "blob.core.windows.net".to_owned());
+        let blob = AzureBlob { account, suffix, container, blob, state: None };
+        prop_assert_eq!(named(&blob.url()), Some(Ok(blob)));
+    }
+
+    #[test]
+    fn no_host_is_azures_but_an_account_before_a_suffix(text in "[a-z0-9.@:/?#%-]{0,30}") {
+        let url = format!("https://acmeblob.blob.core.windows.net{text}");
+        let Ok(url) = Url::parse(&url) else { return Ok(()) };
+        if let Some(Ok(blob)) = AzureBlob::named_by(&url, &suffixes()) {
+            prop_assert_eq!(url.host_str().unwrap().trim_end_matches('.'), blob.host());
+            prop_assert!(is_account(&blob.account) && suffixes().contains(&blob.suffix));
+        }
     }
 }

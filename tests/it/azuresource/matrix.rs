@@ -144,6 +144,11 @@ async fn another_teams_account() {
     check(&program.copy("bolt", &customer.url("a.txt")).await, "integration_broken", None);
     assert_eq!(customer.asked().await.len(), 1, "somebody asked for the other team");
     assert!(other.tokens().await.is_empty());
+    // Until an operator says that it is the other's.
+    program.run(&["team", "claim", "--move", "account", "teamone", "bolt"], "").await;
+    check(&program.copy("bolt", &customer.url("a.txt")).await, "stored", None);
+    check(&program.copy("acme", &customer.url("a.txt")).await, "integration_broken", None);
+    assert_eq!((other.tokens().await.len(), customer.tokens().await.len()), (1, 1));
 }
 
 #[tokio::test]

@@ -125,7 +125,7 @@ impl Program {
     }
 
     /// Runs a command to its good end and returns what it printed.
-    async fn run(&self, args: &[&str], input: &str) -> String {
+    pub(super) async fn run(&self, args: &[&str], input: &str) -> String {
         let ran = self.ended(args, input).await;
         assert!(ran.status.success(), "{args:?} ended with {:?}:\n{}", ran.status.code(), self.log());
         String::from_utf8(ran.stdout).unwrap()
