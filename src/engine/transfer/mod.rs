@@ -235,7 +235,7 @@ impl Transfer {
             return Ok(Looked::Found(stored));
         }
         match job.source {
-            Source::Http(_) | Source::S3 { .. } => {}
+            Source::Http(_) | Source::S3 { .. } | Source::AzureBlob(_) => {}
             Source::Gcs { .. } | Source::File(_) | Source::Text(_) => return Ok(Looked::Nothing),
         }
         let said = match self.enter(job).await {

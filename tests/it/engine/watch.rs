@@ -25,7 +25,7 @@ use longshore::engine::limits::Limit;
 use longshore::ports::budget::Budget;
 use longshore::ports::fetcher::{BodyStream, FetchRequest, Fetched, Fetcher, Want};
 use longshore::ports::publisher::{Event, PublishError, Publisher};
-use longshore::ports::queue::{Delivery, Depth, Lease, Outgoing, Queue, QueueError};
+use longshore::ports::queue::{Delivery, Depth, Lease, Order, Outgoing, Queue, QueueError};
 use longshore::ports::store::{Head, ObjectMeta, ObjectStream, Put, Store, StoreError, Upload};
 use serde_json::Value;
 use tokio::time::Instant;
@@ -221,7 +221,7 @@ impl<F: Fetcher> Fetcher for WatchedFetcher<F> {
         let is_bucket = matches!(request.source, Source::S3 { .. });
         let with_rights = match &request.grant {
             Grant::AwsRole(role) => is_bucket && role.role_arn.ends_with(&format!("/{team}")),
-            Grant::AwsOwn(_) => false,
+            Grant::AwsOwn(_) | Grant::AzureTenant(_) => false,
             Grant::None => !is_bucket,
         };
         if !place.starts_with(&format!("{team}-")) || !with_rights {
@@ -361,8 +361,8 @@ impl<Q: Queue> Queue for WatchedQueue<Q> {
         deliveries.iter().for_each(|delivery| self.note(delivery));
         Ok(deliveries)
     }
-    fn chooses_by_team(&self) -> bool {
-        self.0.chooses_by_team()
+    fn order(&self) -> Order {
+        self.0.order()
     }
     fn lease_length(&self) -> Duration {
         self.0.lease_length()

@@ -30,6 +30,7 @@ mod broker_restarts;
 mod chaos;
 mod crowds;
 mod dead_letters;
+mod hygiene;
 mod killed;
 mod long_download;
 mod matrix;
