@@ -1,10 +1,14 @@
 //! With whose rights a source is read: one rule decides, and there is never a fall-back to a weaker identity.
 //!
 //! `s3://` is read with the team's role if it has one, and then only with that role; without a role with the worker's own
-//! identity, as far as the deployment's cross-account rule allows. Any other URL is read without any credential.
+//! identity, as far as the deployment's cross-account rule allows. `gs://` likewise: [`gcp`]. Any other URL is read without any
+//! credential.
+
+pub mod gcp;
 
 use serde::{Deserialize, Serialize};
 
+use self::gcp::GcpAccount;
 use super::fault::{AttachmentFault, Code};
 use super::source::Source;
 use super::team::{AwsGrant, Team};
@@ -30,6 +34,10 @@ pub enum Grant {
     AwsRole(AwsRole),
     /// The worker's own AWS identity.
     AwsOwn(AwsReading),
+    /// A service account of the team's, impersonated.
+    GcpAccount(GcpAccount),
+    /// The worker's own service account.
+    GcpOwn,
 }
 
 /// A role to assume.
@@ -140,9 +148,7 @@ impl Grant {
     pub fn of(source: &Source, team: &Team, cross_account: CrossAccount) -> Result<Self, AttachmentFault> {
         match source {
             Source::S3 { bucket, .. } => aws(bucket, team.aws.as_ref(), cross_account),
-            Source::Gcs { bucket, .. } => {
-                Err(missing(&format!("no grant covers gs://{bucket}: this version does not read Google Cloud Storage")))
-            }
+            Source::Gcs { bucket, .. } => gcp::grant(bucket, team.gcp.as_ref()),
             Source::Http(_) | Source::File(_) | Source::Text(_) => Ok(Self::None),
         }
     }
@@ -159,11 +165,15 @@ impl Grant {
         if let Some(name) = bucket {
             claims.push(Claimed { kind: ClaimKind::Bucket, name, refusal: Code::BucketNotAllowed });
         }
-        if let Self::AwsRole(role) = self {
-            let broken = Code::IntegrationBroken;
-            claims.push(Claimed { kind: ClaimKind::Role, name: role.role_arn.clone(), refusal: broken });
-            let id = role.external_id.iter().cloned();
-            claims.extend(id.map(|name| Claimed { kind: ClaimKind::ExternalId, name, refusal: broken }));
+        match self {
+            Self::AwsRole(role) => {
+                let broken = Code::IntegrationBroken;
+                claims.push(Claimed { kind: ClaimKind::Role, name: role.role_arn.clone(), refusal: broken });
+                let id = role.external_id.iter().cloned();
+                claims.extend(id.map(|name| Claimed { kind: ClaimKind::ExternalId, name, refusal: broken }));
+            }
+            Self::GcpAccount(account) => claims.extend(gcp::claims(account)),
+            Self::AwsOwn(_) | Self::GcpOwn | Self::None => {}
         }
         claims
     }
@@ -264,6 +274,7 @@ mod tests {
             Grant::None => "none",
             Grant::AwsRole(_) => "role",
             Grant::AwsOwn(_) => "own",
+            Grant::GcpAccount(_) | Grant::GcpOwn => "another cloud's",
         });
         assert_eq!(found, expected, "{grant:?} {cross_account:?}");
     }

@@ -1,4 +1,5 @@
 //! Keys and tokens for what teams granted on each cloud.
 
 pub mod aws;
+pub mod gcp;
 mod kept;

@@ -1,4 +1,4 @@
-//! Opens sources: http(s) URLs, objects in S3, files of this machine, texts; and posts webhooks with the same client.
+//! Opens sources: http(s) URLs, objects in S3 and Google Cloud Storage, files of this machine, texts; and posts webhooks with the same client.
 //!
 //! [`Sources`] picks by kind. Start with [`http`]; [`address_guard`] is what stands between a stranger's URL and our network.
 
@@ -8,6 +8,7 @@ mod body;
 mod client;
 mod decode;
 pub mod file;
+pub mod gcs;
 pub mod http;
 mod http_options;
 pub mod lazy;
@@ -43,6 +44,8 @@ pub struct Sources {
     pub text: Arc<dyn Fetcher>,
     /// Opens objects in S3; without it none are.
     pub s3: Option<Arc<dyn Fetcher>>,
+    /// Opens objects in Google Cloud Storage; without it none are.
+    pub gcs: Option<Arc<dyn Fetcher>>,
 }
 
 #[async_trait]
@@ -56,7 +59,10 @@ impl Fetcher for Sources {
                 Some(s3) => s3.open(request).await,
                 None => Err(not_read("S3")),
             },
-            Source::Gcs { .. } => Err(not_read("Google Cloud Storage")),
+            Source::Gcs { .. } => match &self.gcs {
+                Some(gcs) => gcs.open(request).await,
+                None => Err(not_read("Google Cloud Storage")),
+            },
         }
     }
 }
@@ -86,6 +92,7 @@ mod tests {
             file: Arc::new(FileFetcher::new(nothing)),
             text: Arc::new(TextFetcher),
             s3: None,
+            gcs: None,
         }
     }
 
