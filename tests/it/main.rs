@@ -13,6 +13,7 @@ mod cli;
 mod engine;
 mod envelopes;
 mod fetch;
+mod gcssource;
 mod ground;
 mod layering;
 mod s3source;
