@@ -348,13 +348,16 @@ class Handler(BaseHTTPRequestHandler):
                 body += self.rfile.read(size + 2)[:-2]
             self.rfile.readline()
         entry = {"time": time.time(), "server": self.server.role, "method": self.command, "path": self.path}
-        entry["caller"] = self.world.named(self.headers.get("Authorization"))
+        entry |= {"caller": self.world.named(self.headers.get("Authorization")), "status": 200}
+        # Noted before the answer, so that whoever has heard it finds it noted.
+        self.entry = entry
+        if not self.path.startswith("/_testbed/"):
+            self.world.journal.append(entry)
         try:
             status, result, headers = 200, self.answer(body), {}
         except Refused as refusal:
             status, result, headers = refusal.status, refusal.body, refusal.headers
-        if not self.path.startswith("/_testbed/"):
-            self.world.journal.append(entry | {"status": status})
+            entry["status"] = status
         if result is not None:
             self.reply(status, result, headers)
 
@@ -438,11 +441,9 @@ class GateHandler(Handler):
             else http.client.HTTPConnection(upstream.hostname, upstream.port)
         )
         try:
-            headers = {
-                k: v
-                for k, v in self.headers.items()
-                if k.lower() not in HOP_HEADERS | ({"authorization"} if self.server.role == "gcs" else set())
-            }
+            # fake-gcs-server takes any token, and paths of the XML API only under its own host's name.
+            dropped = HOP_HEADERS | ({"authorization", "host"} if self.server.role == "gcs" else set())
+            headers = {k: v for k, v in self.headers.items() if k.lower() not in dropped}
             if body or self.command in ("PUT", "POST"):
                 headers["Content-Length"] = str(len(body))
             connection.request(self.command, self.path, body=body, headers=headers)
@@ -451,6 +452,7 @@ class GateHandler(Handler):
                 message = "storage.objects.get denied on resource (or it may not exist)."
                 error = google_error(403, message, "PERMISSION_DENIED", "forbidden")["error"]
                 raise Refused(403, google_xml(error))
+            self.entry["status"] = response.status
             self.send_response_only(response.status)
             chunked = (
                 response.getheader("Content-Length") is None
