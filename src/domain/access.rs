@@ -130,7 +130,8 @@ impl ClaimKind {
                 (is_arn && !name.contains(char::is_whitespace), "a role's whole ARN, arn:aws:iam::ACCOUNT:role/NAME")
             }
             Self::ServiceAccount => {
-                (is_word(name) && name.contains('@'), "a service account's address, NAME@PROJECT.iam…")
+                let is_lower = !name.contains(|c: char| c.is_ascii_uppercase());
+                (is_word(name) && name.contains('@') && is_lower, "a service account's address, name@project.iam…")
             }
             Self::ExternalId => (!name.trim().is_empty(), "an external id as the team's record has it"),
             Self::Uid | Self::Tenant | Self::Account => (is_word(name), "one word"),

@@ -152,7 +152,8 @@ pub(super) fn gcp(mut section: Section<'_>) -> GcpGrant {
     let delegated = section.has("service_account");
     let access = access(&mut section, ["impersonate", "cross-project"], delegated);
     let grant = GcpGrant {
-        service_account: section.text("service_account"),
+        // An address has no case: written otherwise it is still the same.
+        service_account: section.text("service_account").map(|account| account.to_ascii_lowercase()),
         uid: section.text("uid"),
         buckets: buckets(&mut section, access),
         user_project: user_project(&mut section),

@@ -230,7 +230,7 @@ fn what_two_teams_list_is_a_mistake_of_the_whole_file() {
     );
     let account = "service_account = \"longshore-ab12cd34@p.iam.gserviceaccount.com\"\nuid = \"ab12cd34\"\n";
     check_mistakes(
-        &format!("[a.gcp]\n{account}[b.gcp]\n{account}"),
+        &format!("[a.gcp]\n{account}[b.gcp]\n{}", account.replace("@p", "@P")),
         &["team b, service account longshore-ab12cd34@p.iam.gserviceaccount.com is listed by team a too"],
     );
 }

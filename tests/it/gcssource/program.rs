@@ -152,6 +152,40 @@ async fn each_team_reads_with_its_own_grant_and_no_other() {
 }
 
 #[tokio::test]
+async fn what_one_team_has_claimed_is_no_other_teams_in_any_mode() {
+    let google = Google::start().await;
+    let [first, second] = [google.customer().await, google.customer().await];
+    google.grant(&first, &[US], json!({"readers": [US, first.account, second.account]})).await;
+    let ground = Ground::new(&google, &format!("http://{}", google.gate()), &first.table("first")).await;
+    let (url_first, url_second) = (url(&first), url(&second));
+    assert_eq!(code(&ground.work(&[("first", &url_first)]).await["first"]), "stored");
+    let (readers, impersonations) = (google.readers().await, google.impersonations(&first).await);
+
+    // Another file knows nothing of the first team; what it claimed is its own all the same.
+    let namesake = Customer {
+        account: first.account.replace("@acme.", "@thief."),
+        uid: first.uid.clone(),
+        bucket: second.bucket.clone(),
+    };
+    google.grant(&namesake, &[US], json!({"readers": ["allUsers"]})).await;
+    let with_their_account = first.table("thief").replace(&first.bucket, &second.bucket);
+    for (record, url, expected) in [
+        (with_their_account, &url_second, "integration_broken"),
+        (namesake.table("thief"), &url_second, "integration_broken"),
+        (second.table("thief").replace(&second.bucket, &first.bucket), &url_first, "bucket_not_allowed"),
+        (second.table("thief").replace(&second.bucket, "gcs-*"), &url_first, "bucket_not_allowed"),
+        (format!("[thief.gcp]\nbuckets = [\"{}\"]\n", first.bucket), &url_first, "bucket_not_allowed"),
+    ] {
+        std::fs::write(ground.folder.path().join("teams.toml"), &record).unwrap();
+        let found = ground.work(&[("thief", url)]).await;
+        assert_eq!(code(&found["thief"]), expected, "{record}");
+    }
+    assert_eq!(google.readers().await, readers, "somebody asked for a bucket");
+    assert_eq!(google.impersonations(&first).await, impersonations);
+    assert_eq!((google.impersonations(&second).await, google.impersonations(&namesake).await), (0, 0));
+}
+
+#[tokio::test]
 async fn an_account_without_the_teams_uid_is_a_mistake_of_the_teams_file() {
     let google = Google::start().await;
     let customer = google.customer().await;

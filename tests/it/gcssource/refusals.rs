@@ -87,3 +87,24 @@ async fn tokens_that_are_refused_again_and_again_are_broken() {
     let found = read(&google.fetcher(), &listing, object(&customer.bucket, "a.txt")).await;
     check_code(found, Code::Unavailable);
 }
+
+#[tokio::test]
+async fn whoever_checks_a_grant_finds_an_object_to_try() {
+    let google = Google::start().await;
+    let customer = google.customer().await;
+    let asked = request(&customer.record(), object(&customer.bucket, "x"), Want::Head).unwrap();
+    let fetcher = google.fetcher();
+    let any = || fetcher.any_object(&asked.team, &asked.grant, &customer.bucket);
+    assert_eq!(any().await.unwrap().as_deref(), Some("a.txt"));
+    customer.delete("a.txt").await;
+    assert_eq!(any().await.unwrap(), None);
+    for (rights, expected) in [
+        (json!({"getters": [customer.account]}), Code::AccessDenied),
+        (json!({"readers": [customer.account], "payers": []}), Code::RequesterPays),
+    ] {
+        google.grant(&customer, &[US], rights).await;
+        check_code(any().await, expected);
+    }
+    let found = fetcher.any_object(&asked.team, &asked.grant, "gcs-that-is-not-there").await;
+    check_code(found, Code::AccessDenied);
+}

@@ -100,6 +100,7 @@ impl Asked {
     }
 
     /// The request for the first name in the bucket's list that begins with the object's: if it is there, the object's own.
+    /// Without an object it is the first of all.
     pub(super) fn list(&self) -> Ask<'_> {
         let query =
             vec![("fields", "items(name),nextPageToken"), ("maxResults", "1"), ("prefix", self.object.as_str())];

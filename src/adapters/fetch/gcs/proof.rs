@@ -4,15 +4,20 @@
 //! the two it is, is claimed only where the bucket's list proves it; that its readers pay, only where the list says so too.
 //! The question is paid for like any other request, and where it fails nothing is claimed.
 
+use std::sync::Arc;
+
 use reqwest::Response;
 use serde_json::Value;
 
 use super::GcsFetcher;
 use super::ask::Asked;
 use super::refusal::{Meaning, Refusal, WORDS_BYTES_MAX};
-use crate::domain::fault::Code;
+use crate::domain::access::Grant;
+use crate::domain::fault::{AttachmentFault, Code};
+use crate::domain::source::Source;
+use crate::domain::team::KnownTeam;
 use crate::ports::credentials::GcpToken;
-use crate::ports::fetcher::Want;
+use crate::ports::fetcher::{FetchRequest, Want};
 
 /// What a look into the bucket's list shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,6 +35,36 @@ enum Listed {
 const PAYS: (Code, &str) = (Code::RequesterPays, "the bucket's readers pay, and no project of the team's does");
 
 impl GcsFetcher {
+    /// Returns the name of an object in the bucket, if there is any, for whoever checks a grant: that it can be read, a
+    /// `HEAD` of it will tell.
+    ///
+    /// # Errors
+    /// The fault of a list that is not given; a grant that reads but does not list is `access_denied`.
+    pub async fn any_object(
+        &self, team: &Arc<KnownTeam>, grant: &Grant, bucket: &str,
+    ) -> Result<Option<String>, AttachmentFault> {
+        let source = Source::Gcs { bucket: bucket.to_owned(), object: String::new(), pin: None };
+        let request = FetchRequest { team: Arc::clone(team), source, grant: grant.clone(), want: Want::Head };
+        let asked = Asked::of(&request)?;
+        let token = self.credentials.token(asked.usage()).await?;
+        let answer = self.send(&asked, &token, &asked.list(), &mut Vec::new()).await?;
+        let (status, headers) = (answer.status().as_u16(), answer.headers().clone());
+        let words = self.wire.words(answer, WORDS_BYTES_MAX).await;
+        if status == 200 {
+            let list: Value = serde_json::from_slice(&words).unwrap_or_default();
+            return Ok(list["items"][0]["name"].as_str().map(str::to_owned));
+        }
+        let refusal = Refusal::new(status, headers, &words);
+        let fault = |code, words| refusal.fault(bucket, code, words);
+        Err(match refusal.meaning() {
+            Meaning::Pays => fault(PAYS.0, PAYS.1),
+            Meaning::Denied => fault(Code::AccessDenied, "the team's rights do not list the bucket"),
+            Meaning::Gone(_) => fault(Code::NotFound, "there is no such bucket"),
+            Meaning::TokenEnded => fault(Code::Unavailable, "the token was refused"),
+            Meaning::Final(code, words) => fault(code, words),
+        })
+    }
+
     /// What stands behind a plain refusal, and what to say of it.
     pub(super) async fn prove_denied(&self, asked: &Asked, token: &GcpToken) -> (Code, &'static str) {
         match self.listed(asked, token).await {
