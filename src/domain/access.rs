@@ -1,14 +1,17 @@
 //! With whose rights a source is read: one rule decides, and there is never a fall-back to a weaker identity.
 //!
 //! `s3://` is read with the team's role if it has one, and then only with that role; without a role with the worker's own
-//! identity, as far as the deployment's cross-account rule allows. `gs://` likewise: [`gcp`]. Any other URL is read without any
-//! credential.
+//! identity, as far as the deployment's cross-account rule allows. `gs://` likewise: [`gcp`]. Blobs in Azure Storage are read
+//! with the consent of the team's own tenant: [`azure`]. Any other URL is read without any credential.
 
+pub mod azure;
 pub mod gcp;
 
 use serde::{Deserialize, Serialize};
 
+use self::azure::AzureTenant;
 use self::gcp::GcpAccount;
+use super::azure_blob;
 use super::fault::{AttachmentFault, Code};
 use super::source::Source;
 use super::team::{AwsGrant, Team};
@@ -38,6 +41,8 @@ pub enum Grant {
     GcpAccount(GcpAccount),
     /// The worker's own service account.
     GcpOwn,
+    /// The tenant that the team named, which consented to our application, and no other.
+    AzureTenant(AzureTenant),
 }
 
 /// A role to assume.
@@ -134,7 +139,9 @@ impl ClaimKind {
                 (is_word(name) && name.contains('@') && is_lower, "a service account's address, name@project.iam…")
             }
             Self::ExternalId => (!name.trim().is_empty(), "an external id as the team's record has it"),
-            Self::Uid | Self::Tenant | Self::Account => (is_word(name), "one word"),
+            Self::Tenant => (azure::tenant_id(name).as_deref() == Some(name), "a tenant's id, a GUID in lower case"),
+            Self::Account => (azure_blob::is_account(name), "a storage account's bare name, 3 to 24 of a-z and 0-9"),
+            Self::Uid => (is_word(name), "one word"),
         };
         (!is_right).then_some(expected)
     }
@@ -150,6 +157,7 @@ impl Grant {
         match source {
             Source::S3 { bucket, .. } => aws(bucket, team.aws.as_ref(), cross_account),
             Source::Gcs { bucket, .. } => gcp::grant(bucket, team.gcp.as_ref()),
+            Source::AzureBlob(blob) => azure::grant(blob, team.azure.as_ref()),
             Source::Http(_) | Source::File(_) | Source::Text(_) => Ok(Self::None),
         }
     }
@@ -160,21 +168,22 @@ impl Grant {
         let bucket = match source {
             Source::S3 { bucket, .. } => Some(bucket.clone()),
             Source::Gcs { bucket, .. } => Some(format!("gs://{bucket}")),
-            Source::Http(_) | Source::File(_) | Source::Text(_) => None,
+            Source::AzureBlob(_) | Source::Http(_) | Source::File(_) | Source::Text(_) => None,
         };
         let mut claims = Vec::new();
         if let Some(name) = bucket {
             claims.push(Claimed { kind: ClaimKind::Bucket, name, refusal: Code::BucketNotAllowed });
         }
-        match self {
-            Self::AwsRole(role) => {
+        match (self, source) {
+            (Self::AwsRole(role), _) => {
                 let broken = Code::IntegrationBroken;
                 claims.push(Claimed { kind: ClaimKind::Role, name: role.role_arn.clone(), refusal: broken });
                 let id = role.external_id.iter().cloned();
                 claims.extend(id.map(|name| Claimed { kind: ClaimKind::ExternalId, name, refusal: broken }));
             }
-            Self::GcpAccount(account) => claims.extend(gcp::claims(account)),
-            Self::AwsOwn(_) | Self::GcpOwn | Self::None => {}
+            (Self::GcpAccount(account), _) => claims.extend(gcp::claims(account)),
+            (Self::AzureTenant(tenant), Source::AzureBlob(blob)) => claims.extend(azure::claims(tenant, blob)),
+            (Self::AwsOwn(_) | Self::GcpOwn | Self::AzureTenant(_) | Self::None, _) => {}
         }
         claims
     }
@@ -275,7 +284,7 @@ mod tests {
             Grant::None => "none",
             Grant::AwsRole(_) => "role",
             Grant::AwsOwn(_) => "own",
-            Grant::GcpAccount(_) | Grant::GcpOwn => "another cloud's",
+            Grant::GcpAccount(_) | Grant::GcpOwn | Grant::AzureTenant(_) => "another cloud's",
         });
         assert_eq!(found, expected, "{grant:?} {cross_account:?}");
     }

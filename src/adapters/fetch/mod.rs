@@ -1,9 +1,11 @@
-//! Opens sources: http(s) URLs, objects in S3 and Google Cloud Storage, files of this machine, texts; and posts webhooks with the same client.
+//! Opens sources: http(s) URLs, objects in S3 and Google Cloud Storage, Azure's blobs, files of this machine, texts; and posts
+//! webhooks with the same client.
 //!
 //! [`Sources`] picks by kind. Start with [`http`]; [`address_guard`] is what stands between a stranger's URL and our network.
 
 pub mod address_guard;
 mod answer;
+pub mod azure_blob;
 mod body;
 mod client;
 mod decode;
@@ -46,6 +48,8 @@ pub struct Sources {
     pub s3: Option<Arc<dyn Fetcher>>,
     /// Opens objects in Google Cloud Storage; without it none are.
     pub gcs: Option<Arc<dyn Fetcher>>,
+    /// Opens blobs in Azure Storage; without it none are.
+    pub azure: Option<Arc<dyn Fetcher>>,
 }
 
 #[async_trait]
@@ -62,6 +66,10 @@ impl Fetcher for Sources {
             Source::Gcs { .. } => match &self.gcs {
                 Some(gcs) => gcs.open(request).await,
                 None => Err(not_read("Google Cloud Storage")),
+            },
+            Source::AzureBlob(_) => match &self.azure {
+                Some(azure) => azure.open(request).await,
+                None => Err(not_read("Azure Storage")),
             },
         }
     }
@@ -93,6 +101,7 @@ mod tests {
             text: Arc::new(TextFetcher),
             s3: None,
             gcs: None,
+            azure: None,
         }
     }
 

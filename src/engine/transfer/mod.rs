@@ -216,7 +216,7 @@ impl Transfer {
             return Ok(Some(stored));
         }
         match job.source {
-            Source::Http(_) | Source::S3 { .. } | Source::Gcs { .. } => {}
+            Source::Http(_) | Source::S3 { .. } | Source::Gcs { .. } | Source::AzureBlob(_) => {}
             Source::File(_) | Source::Text(_) => return Ok(None),
         }
         let said = match self.enter(job).await {

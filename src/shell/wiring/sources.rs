@@ -7,7 +7,9 @@ use std::sync::Arc;
 use super::{Trouble, bad_setting};
 use crate::adapters::budget::{RedisError, RedisSlots};
 use crate::adapters::credentials::aws::{AwsIdentities, AwsOptions};
+use crate::adapters::credentials::azure::{AzureIdentities, AzureOptions, Proof};
 use crate::adapters::credentials::gcp::{GcpIdentities, GcpOptions};
+use crate::adapters::fetch::azure_blob::{AzureFetcher, AzureSourceOptions, BlobAddressing};
 use crate::adapters::fetch::file::{FileFetcher, FileOptions};
 use crate::adapters::fetch::gcs::{GcsFetcher, GcsSourceOptions};
 use crate::adapters::fetch::http::HttpFetcher;
@@ -20,7 +22,7 @@ use crate::engine::limits::{Paces, SharedPaces};
 use crate::engine::settings::Settings;
 use crate::ports::budget::Budget;
 use crate::ports::fetcher::Fetcher;
-use crate::shell::config::{Config, Endpoint, HttpSourceConfig, StoreUrl, process_environment};
+use crate::shell::config::{AzureConfig, Config, Endpoint, HttpSourceConfig, StoreUrl, process_environment};
 use crate::shell::exit::Failure;
 
 /// The region that is asked first where nobody names one.
@@ -59,7 +61,8 @@ pub fn fetcher(config: &Config, paces: Arc<dyn Budget>, roots: FileRoots) -> Res
     Ok(Arc::new(Sources {
         http: Arc::new(http),
         s3: Some(s3_fetcher(config, Arc::clone(&paces))?),
-        gcs: Some(gcs_fetcher(config, paces)),
+        gcs: Some(gcs_fetcher(config, Arc::clone(&paces))),
+        azure: Some(azure_fetcher(config, paces)),
         file: file_fetcher(config, roots),
         text: Arc::new(TextFetcher),
     }))
@@ -153,6 +156,44 @@ fn gcp_options(config: &Config) -> GcpOptions {
         iam_endpoint_url: endpoint(&config.gcp.iam_endpoint_url),
         token_url: endpoint(&config.gcp.token_url),
     }
+}
+
+/// Reads blobs of teams that have a tenant, with a token that this tenant gives our application. Made when the first one is read.
+fn azure_fetcher(config: &Config, budget: Arc<dyn Budget>) -> Arc<dyn Fetcher> {
+    let config = config.clone();
+    Arc::new(LazyFetcher::new(move || {
+        let made = azure(&config, Arc::clone(&budget)).map_err(|error| tls_line(&error));
+        async move { made.map(|made| Arc::new(made) as Arc<dyn Fetcher>) }
+    }))
+}
+
+fn azure(config: &Config, budget: Arc<dyn Budget>) -> Result<AzureFetcher, ClientError> {
+    let application = AzureOptions {
+        client_id: config.azure.client_id.clone(),
+        proof: azure_proof(&config.azure),
+        authority: config.azure.authority_url.expose().clone(),
+    };
+    let identities = AzureIdentities::new(application, Arc::new(HttpTokenService::new()?));
+    let azure = &config.sources.azure;
+    let options = AzureSourceOptions {
+        addressing: match &azure.endpoint_url {
+            Some(endpoint) => BlobAddressing::Endpoint(endpoint.expose().clone()),
+            None => BlobAddressing::Azure { suffixes: azure.host_suffixes.clone() },
+        },
+        http: HttpOptions {
+            allow_networks: azure.allow_networks.iter().map(|network| network.get()).collect(),
+            idle_connections_per_host: config.limits.per_bucket.in_flight as usize,
+            ..http_options(&config.sources.http)
+        },
+    };
+    AzureFetcher::new(options, Arc::new(identities), budget)
+}
+
+/// By what the application proves itself; the configuration has one of the three at most.
+fn azure_proof(azure: &AzureConfig) -> Option<Proof> {
+    let secret = azure.client_secret.as_ref().map(|secret| Proof::Secret(secret.expose().into()));
+    let certificate = azure.certificate_file.clone().map(Proof::CertificateFile);
+    secret.or(certificate).or_else(|| azure.federated_token_file.clone().map(Proof::FederatedTokenFile))
 }
 
 pub(super) fn http_options(http: &HttpSourceConfig) -> HttpOptions {

@@ -28,6 +28,7 @@ mod bad_input;
 mod broker_restarts;
 mod crowds;
 mod dead_letters;
+mod hygiene;
 mod killed;
 mod long_download;
 mod memory;

@@ -111,7 +111,7 @@ impl GcpCredentials for GcpIdentities {
                 self.say(wanted.team).await;
                 self.own.token(Scope::Storage).await
             }
-            Grant::None | Grant::AwsRole(_) | Grant::AwsOwn(_) => {
+            Grant::None | Grant::AwsRole(_) | Grant::AwsOwn(_) | Grant::AzureTenant(_) => {
                 let message = "no grant of the team is one of Google's";
                 Err(AttachmentFault::new(Code::IntegrationMissing, message))
             }
@@ -124,7 +124,7 @@ impl GcpCredentials for GcpIdentities {
                 self.kept(wanted.team, account).await.drop_if(|kept| is_same(kept, token)).await;
             }
             Grant::GcpOwn => self.own.drop_if(Scope::Storage, token).await,
-            Grant::None | Grant::AwsRole(_) | Grant::AwsOwn(_) => {}
+            Grant::None | Grant::AwsRole(_) | Grant::AwsOwn(_) | Grant::AzureTenant(_) => {}
         }
     }
 }

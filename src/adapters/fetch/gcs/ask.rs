@@ -50,7 +50,7 @@ impl Asked {
         let user_project = match &request.grant {
             Grant::GcpAccount(account) => account.user_project.clone(),
             Grant::GcpOwn => None,
-            Grant::None | Grant::AwsRole(_) | Grant::AwsOwn(_) => {
+            Grant::None | Grant::AwsRole(_) | Grant::AwsOwn(_) | Grant::AzureTenant(_) => {
                 let message = format!("no grant of the team covers gs://{bucket}");
                 return Err(AttachmentFault::new(Code::IntegrationMissing, message));
             }

@@ -138,7 +138,7 @@ impl GcsFetcher {
                 Grant::GcpAccount(_) => {
                     fault(Code::IntegrationBroken, "new tokens of the team's service account were refused")
                 }
-                Grant::GcpOwn | Grant::AwsRole(_) | Grant::AwsOwn(_) | Grant::None => {
+                Grant::GcpOwn | Grant::AwsRole(_) | Grant::AwsOwn(_) | Grant::AzureTenant(_) | Grant::None => {
                     fault(Code::Unavailable, "the worker's own tokens were refused")
                 }
             },
