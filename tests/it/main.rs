@@ -14,6 +14,7 @@ mod cli;
 mod engine;
 mod envelopes;
 mod fetch;
+mod gcssource;
 mod ground;
 mod layering;
 mod proof;

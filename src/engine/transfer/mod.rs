@@ -235,8 +235,8 @@ impl Transfer {
             return Ok(Looked::Found(stored));
         }
         match job.source {
-            Source::Http(_) | Source::S3 { .. } | Source::AzureBlob(_) => {}
-            Source::Gcs { .. } | Source::File(_) | Source::Text(_) => return Ok(Looked::Nothing),
+            Source::Http(_) | Source::S3 { .. } | Source::Gcs { .. } | Source::AzureBlob(_) => {}
+            Source::File(_) | Source::Text(_) => return Ok(Looked::Nothing),
         }
         let said = match self.enter(job).await {
             Ok(in_flight) => {

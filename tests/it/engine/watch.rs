@@ -221,7 +221,7 @@ impl<F: Fetcher> Fetcher for WatchedFetcher<F> {
         let is_bucket = matches!(request.source, Source::S3 { .. });
         let with_rights = match &request.grant {
             Grant::AwsRole(role) => is_bucket && role.role_arn.ends_with(&format!("/{team}")),
-            Grant::AwsOwn(_) | Grant::AzureTenant(_) => false,
+            Grant::AwsOwn(_) | Grant::AzureTenant(_) | Grant::GcpAccount(_) | Grant::GcpOwn => false,
             Grant::None => !is_bucket,
         };
         if !place.starts_with(&format!("{team}-")) || !with_rights {
