@@ -1,7 +1,8 @@
 //! With whose rights a source is read: one rule decides, and there is never a fall-back to a weaker identity.
 //!
 //! `s3://` is read with the team's role if it has one, and then only with that role; without a role with the worker's own
-//! identity, as far as the deployment's cross-account rule allows. Any other URL is read without any credential.
+//! identity, as far as the deployment's cross-account rule allows. Any other URL is read without any credential; those that
+//! are an object's, and are to be read so, were recognised before: [`recognize`](super::recognize).
 
 use serde::{Deserialize, Serialize};
 
@@ -258,7 +259,7 @@ mod tests {
     }
 
     fn check(grant: Option<AwsGrant>, cross_account: CrossAccount, expected: Result<&str, Code>) {
-        let source = Source::S3 { bucket: "acme-raw".into(), key: "k".into(), pin: None };
+        let source = Source::S3 { bucket: "acme-raw".into(), key: "k".into(), pin: None, region: None };
         let team = Team { aws: grant.clone(), ..Team::default() };
         let found = Grant::of(&source, &team, cross_account).map_err(|fault| fault.code).map(|grant| match grant {
             Grant::None => "none",
@@ -334,7 +335,7 @@ mod tests {
 
     #[test]
     fn what_a_grant_uses_is_claimed_first() {
-        let source = Source::S3 { bucket: "acme-raw".into(), key: "k".into(), pin: None };
+        let source = Source::S3 { bucket: "acme-raw".into(), key: "k".into(), pin: None, region: None };
         let team = Team { aws: Some(role(&[])), ..Team::default() };
         let grant = Grant::of(&source, &team, CrossAccount::Off).expect("a role");
         let kinds: Vec<_> = grant.claims(&source).iter().map(|claim| (claim.kind, claim.refusal)).collect();

@@ -16,6 +16,7 @@ pub mod message;
 pub mod object_key;
 pub mod plan;
 pub mod receipt;
+pub mod recognize;
 pub mod settlement;
 pub mod source;
 pub mod task;

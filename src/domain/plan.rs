@@ -91,9 +91,9 @@ fn unknown_profile(name: &str) -> AttachmentFault {
 fn way_of(attachment: &Attachment, team: &Team, policy: &Policy) -> Result<Way, AttachmentFault> {
     let source = match &attachment.content {
         Content::Text(text) => Source::Text(text.clone()),
-        Content::Url(url) => Source::parse(url)?,
+        Content::Url(url) => Source::parse(url)?.recognized_for(team),
         Content::Object { bucket, key, pin } => {
-            Source::S3 { bucket: bucket.clone(), key: key.clone(), pin: Some(pin.clone()) }
+            Source::S3 { bucket: bucket.clone(), key: key.clone(), pin: Some(pin.clone()), region: None }
         }
     };
     refuse(&source, team, policy)?;

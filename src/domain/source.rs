@@ -24,6 +24,8 @@ pub enum Source {
         key: String,
         /// The very state of it that is meant, where whoever asks knows it; else what is there now.
         pin: Option<Pin>,
+        /// The region that its URL named, which is asked first; it is no part of what names the object.
+        region: Option<String>,
     },
     /// An object in Google Cloud Storage; the name is raw.
     Gcs {
@@ -31,6 +33,8 @@ pub enum Source {
         bucket: String,
         /// The object's name.
         object: String,
+        /// The generation that is meant, where whoever asks knows it; else what is there now.
+        pin: Option<Pin>,
     },
     /// A file below one of the configured roots.
     File(PathBuf),
@@ -41,7 +45,7 @@ pub enum Source {
 /// What names one state of an object for good. A state that is gone is `not_found`, never replaced by a newer one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Pin {
-    /// A version id.
+    /// A version id, or a generation.
     Version(String),
     /// An ETag, with or without its quotes.
     Etag(String),
@@ -62,8 +66,8 @@ impl Source {
         }
         let scheme = text.split_once(':').map(|(scheme, _)| scheme.to_ascii_lowercase());
         match scheme.as_deref() {
-            Some("s3") => bucket_and_key(text).map(|(bucket, key)| Self::S3 { bucket, key, pin: None }),
-            Some("gs") => bucket_and_key(text).map(|(bucket, object)| Self::Gcs { bucket, object }),
+            Some("s3") => bucket_and_key(text).map(|(bucket, key)| Self::S3 { bucket, key, pin: None, region: None }),
+            Some("gs") => bucket_and_key(text).map(|(bucket, object)| Self::Gcs { bucket, object, pin: None }),
             Some("http" | "https") => parse_http(text),
             Some("file") => parse_file(text),
             Some(_) | None => Err(other_scheme(text)),
@@ -75,8 +79,8 @@ impl Source {
     pub fn name(&self) -> String {
         match self {
             Self::Http(url) => naming(url),
-            Self::S3 { bucket, key, pin: _ } => format!("s3://{bucket}/{key}"),
-            Self::Gcs { bucket, object } => format!("gs://{bucket}/{object}"),
+            Self::S3 { bucket, key, .. } => format!("s3://{bucket}/{key}"),
+            Self::Gcs { bucket, object, .. } => format!("gs://{bucket}/{object}"),
             Self::File(path) => format!("file://{}", path.display()),
             Self::Text(text) => format!("text:{}", super::digest::Sha256::of(text.as_bytes())),
         }
@@ -132,18 +136,7 @@ fn parse_file(text: &str) -> Result<Source, AttachmentFault> {
 
 /// The URL's path as one of this machine's. `url::Url::to_file_path` reads the same, but is not to be had on every platform.
 fn percent_decoded_path(url: &Url) -> Option<PathBuf> {
-    let mut bytes = Vec::new();
-    let mut rest = url.path().bytes();
-    while let Some(byte) = rest.next() {
-        if byte != b'%' {
-            bytes.push(byte);
-            continue;
-        }
-        let digits = [rest.next()?, rest.next()?];
-        bytes.push(u8::from_str_radix(std::str::from_utf8(&digits).ok()?, 16).ok()?);
-    }
-    let text = String::from_utf8(bytes).ok().filter(|text| !text.contains('\0'))?;
-    Some(PathBuf::from(text))
+    percent_decoded(url.path()).filter(|text| !text.contains('\0')).map(PathBuf::from)
 }
 
 /// Takes `s3://BUCKET/KEY` apart; the key is everything behind the first slash, as it stands.
@@ -162,18 +155,22 @@ fn bucket_and_key(text: &str) -> Result<(String, String), AttachmentFault> {
 /// so.
 #[must_use]
 pub fn form_decoded(text: &str) -> Option<String> {
+    percent_decoded(&text.replace('+', " "))
+}
+
+/// Reads percent-encoded text; `None` for what is not encoded so.
+#[must_use]
+pub fn percent_decoded(text: &str) -> Option<String> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.bytes();
     while let Some(byte) = rest.next() {
-        match byte {
-            b'+' => bytes.push(b' '),
-            b'%' => {
-                let digits = [rest.next()?, rest.next()?].map(|digit| char::from(digit).to_digit(16));
-                let [Some(high), Some(low)] = digits else { return None };
-                bytes.push(u8::try_from(high * 16 + low).ok()?);
-            }
-            _ => bytes.push(byte),
+        if byte != b'%' {
+            bytes.push(byte);
+            continue;
         }
+        let digits = [rest.next()?, rest.next()?].map(|digit| char::from(digit).to_digit(16));
+        let [Some(high), Some(low)] = digits else { return None };
+        bytes.push(u8::try_from(high * 16 + low).ok()?);
     }
     String::from_utf8(bytes).ok()
 }

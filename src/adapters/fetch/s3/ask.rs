@@ -25,6 +25,8 @@ pub(super) struct Asked {
     pub(super) bucket: String,
     pub(super) key: String,
     pub(super) pin: Option<Pin>,
+    /// The region that the source's URL named.
+    pub(super) region: Option<Region>,
     pub(super) place: Place,
 }
 
@@ -58,7 +60,7 @@ impl Asked {
     /// # Errors
     /// `integration_missing` where no grant of AWS's came along.
     pub(super) fn of(request: &FetchRequest) -> Result<Self, AttachmentFault> {
-        let Source::S3 { bucket, key, pin } = &request.source else {
+        let Source::S3 { bucket, key, pin, region } = &request.source else {
             let message = "only objects of S3 are fetched here";
             return Err(AttachmentFault::new(Code::UnsupportedScheme, message));
         };
@@ -77,6 +79,7 @@ impl Asked {
             bucket: bucket.clone(),
             key: key.clone(),
             pin: pin.clone(),
+            region: region.as_deref().and_then(Region::parse),
             place: request.source.place(),
         })
     }

@@ -93,13 +93,15 @@ impl S3Fetcher {
         Ok(Self { wire: Wire::new(http, guard, budget, names, roots)?, addressing, region, regions, credentials })
     }
 
-    /// The region to ask first: the one that is known, else the usual one where the team allows it, else one that it does.
+    /// The region to ask first: the one that is known, else of the one that the URL names and the usual one the first that the
+    /// team allows, else one that it does.
     async fn first_region(&self, asked: &Asked) -> Region {
         if let Some(known) = self.regions.get(asked.bucket.as_str()).await {
             return known;
         }
-        if asked.allows(&self.region) {
-            return self.region.clone();
+        let usual = [asked.region.as_ref(), Some(&self.region)].into_iter().flatten();
+        if let Some(allowed) = usual.into_iter().find(|region| asked.allows(region)) {
+            return allowed.clone();
         }
         let mut listed = asked.reading.regions.iter();
         listed.find_map(|region| Region::parse(region)).unwrap_or_else(|| self.region.clone())

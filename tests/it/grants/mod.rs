@@ -1,0 +1,4 @@
+//! What teams granted, with the real program: whose rights are used, whose names are whose, and how that is checked.
+
+mod office;
+mod recognized;
