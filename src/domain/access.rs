@@ -186,8 +186,12 @@ fn aws(bucket: &str, grant: Option<&AwsGrant>, cross_account: CrossAccount) -> R
             "the team's role has no external id; give it one, or say insecure = true and list buckets and regions";
         return Err(AttachmentFault::new(Code::IntegrationBroken, message));
     }
+    if grant.external_id.is_none() && (grant.buckets.is_empty() || grant.regions.is_empty()) {
+        let message = "the team's role has no external id, and so its buckets and regions must be listed";
+        return Err(AttachmentFault::new(Code::IntegrationBroken, message));
+    }
     let listed = grant.buckets.iter().any(|pattern| fits(pattern, bucket));
-    if !(listed || grant.buckets.is_empty() && grant.external_id.is_some()) {
+    if !(listed || grant.buckets.is_empty()) {
         let message = format!("bucket {bucket} is not in the team's list");
         return Err(AttachmentFault::new(Code::BucketNotAllowed, message));
     }
@@ -281,11 +285,17 @@ mod tests {
 
     #[test]
     fn a_role_without_external_id_needs_its_word_and_its_lists() {
-        let open = AwsGrant { external_id: None, ..role(&["acme-raw"]) };
+        let regions = vec!["us-west-2".to_owned()];
+        let open = AwsGrant { external_id: None, regions, ..role(&["acme-raw"]) };
         check(Some(open.clone()), CrossAccount::Open, Err(Code::IntegrationBroken));
-        check(Some(AwsGrant { insecure: true, ..open.clone() }), CrossAccount::Off, Ok("role"));
-        let unlisted = AwsGrant { insecure: true, buckets: Vec::new(), ..open };
-        check(Some(unlisted), CrossAccount::Open, Err(Code::BucketNotAllowed));
+        let said = AwsGrant { insecure: true, ..open };
+        check(Some(said.clone()), CrossAccount::Off, Ok("role"));
+        let others = AwsGrant { buckets: vec!["other".into()], ..said.clone() };
+        check(Some(others), CrossAccount::Off, Err(Code::BucketNotAllowed));
+        let unlisted = AwsGrant { buckets: Vec::new(), ..said.clone() };
+        check(Some(unlisted), CrossAccount::Open, Err(Code::IntegrationBroken));
+        let anywhere = AwsGrant { regions: Vec::new(), ..said };
+        check(Some(anywhere), CrossAccount::Open, Err(Code::IntegrationBroken));
     }
 
     #[test]

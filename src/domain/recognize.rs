@@ -8,7 +8,7 @@
 use url::Url;
 
 use super::attachment_url::is_signature_parameter;
-use super::source::{Pin, Source, check_object, form_decoded, percent_decoded};
+use super::source::{Pin, Source, check_bucket_of_s3, check_object, form_decoded, percent_decoded};
 use super::team::Team;
 
 /// AWS's domains: the regions below the second begin with `cn-`, those below the first do not.
@@ -101,7 +101,7 @@ pub fn s3_object(url: &Url) -> Option<Source> {
         Some(bucket) => (bucket, path),
         None => path.split_once('/').map(|(bucket, key)| (bucket.to_owned(), key.to_owned()))?,
     };
-    check_object(&bucket, &key).ok()?;
+    check_object(&bucket, &key).and_then(|()| check_bucket_of_s3(&bucket)).ok()?;
     let pin = query.one("versionid").ok()?.map(Pin::Version);
     Some(Source::S3 { bucket, key, pin, region: place.region })
 }
@@ -143,9 +143,8 @@ struct Place {
 
 /// Reads a host of S3's from its end: `[BUCKET.]ENDPOINT.DOMAIN`. Buckets may hold dots, and even what looks like an endpoint.
 fn s3_place(host: &str) -> Option<Place> {
-    let domain = AWS_DOMAINS.into_iter().find(|domain| {
-        host.strip_suffix(domain).is_some_and(|rest| rest.ends_with('.'))
-    })?;
+    let domain =
+        AWS_DOMAINS.into_iter().find(|domain| host.strip_suffix(domain).is_some_and(|rest| rest.ends_with('.')))?;
     let labels: Vec<&str> = host[..host.len() - domain.len() - 1].split('.').collect();
     let (bucket, region) = match labels.as_slice() {
         [bucket @ .., "s3", "dualstack", region] | [bucket @ .., "s3", region] if is_region(region) => {
@@ -201,7 +200,8 @@ fn path_object(host: &str, path: &str) -> Option<(String, String)> {
         return Some((percent_decoded(bucket)?, percent_decoded(object)?));
     }
     // Browsers' host has no buckets in front of it.
-    let bucket = [GCS_HOSTS[0], GCS_HOSTS[2]].into_iter().find_map(|known| host.strip_suffix(known)?.strip_suffix('.'))?;
+    let bucket =
+        [GCS_HOSTS[0], GCS_HOSTS[2]].into_iter().find_map(|known| host.strip_suffix(known)?.strip_suffix('.'))?;
     Some((bucket.to_owned(), percent_decoded(path)?))
 }
 
@@ -212,9 +212,8 @@ impl Question {
     fn of(url: &Url) -> Option<Self> {
         let pairs = url.query_pairs().map(|(name, value)| (name.to_ascii_lowercase(), value.into_owned()));
         let pairs: Vec<(String, String)> = pairs.collect();
-        let is_other = |name: &str| {
-            is_signature_parameter(name) || OTHER_QUESTIONS.contains(&name) || CREDENTIALS.contains(&name)
-        };
+        let is_other =
+            |name: &str| is_signature_parameter(name) || OTHER_QUESTIONS.contains(&name) || CREDENTIALS.contains(&name);
         (!pairs.iter().any(|(name, _)| is_other(name))).then_some(Self(pairs))
     }
 

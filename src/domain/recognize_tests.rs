@@ -84,6 +84,7 @@ fn what_only_looks_like_s3_stays_plain() {
         "https://acme-raw.s3-accelerate.dualstack.amazonaws.com/k",
         "https://acme-raw.s3-fips.us-east-1.amazonaws.com/k",
         "https://point-111122223333.s3-accesspoint.us-west-2.amazonaws.com/k",
+        "https://acme-hrzrlukc5m36ft7okagglf3gmwluquse1b-s3alias.s3.us-west-2.amazonaws.com/k",
         "https://111122223333.s3-control.us-west-2.amazonaws.com/k",
         "https://bucket.vpce-1a2b.s3.us-east-1.vpce.amazonaws.com/k",
         // A domain's regions are its own.
@@ -148,7 +149,10 @@ fn all_forms_of_googles_object_urls_are_recognised() {
             "https://storage.googleapis.com/download/storage/v1/b/acme-gcs/o/a%2Fb?generation=17&alt=media",
             "acme-gcs a/b Version(\"17\")",
         ),
-        ("https://storage.googleapis.com/acme-gcs/k?generation=1700000000000000", "acme-gcs k Version(\"1700000000000000\")"),
+        (
+            "https://storage.googleapis.com/acme-gcs/k?generation=1700000000000000",
+            "acme-gcs k Version(\"1700000000000000\")",
+        ),
         ("https://storage.cloud.google.com/acme-gcs/k?authuser=1", "acme-gcs k"),
     ] {
         assert_eq!(gcs(url).as_deref(), Some(expected), "{url}");

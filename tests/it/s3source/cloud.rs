@@ -117,7 +117,11 @@ impl Cloud {
 
     /// The identities of our worker.
     pub(crate) async fn identities(&self) -> Arc<AwsIdentities> {
-        let own = credentials(&self.keys[&self.us]["users"]["worker"]);
+        self.identities_of(credentials(&self.keys[&self.us]["users"]["worker"])).await
+    }
+
+    /// The identities of a worker with these keys.
+    pub(crate) async fn identities_of(&self, own: Credentials) -> Arc<AwsIdentities> {
         let options = AwsOptions {
             region: "us-east-1".to_owned(),
             sts_endpoint_url: Some(bed::cloud_endpoint().to_owned()),

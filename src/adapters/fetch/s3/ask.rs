@@ -135,13 +135,15 @@ impl Asked {
             fields.insert(EXPECTED_OWNER, owner);
         }
         if self.reading.requester_pays {
-            fields.insert("x-amz-request-payer", HeaderValue::from_static("requester"));
+            fields.insert(REQUEST_PAYER, HeaderValue::from_static("requester"));
         }
     }
 }
 
 /// The field by which a bucket of another account refuses us.
 pub(super) const EXPECTED_OWNER: &str = "x-amz-expected-bucket-owner";
+/// The field by which a reader agrees to pay.
+pub(super) const REQUEST_PAYER: &str = "x-amz-request-payer";
 
 impl S3Fetcher {
     /// Sends one signed request, paid for on the bucket, in a region that the team allows.
