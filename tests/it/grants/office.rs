@@ -3,12 +3,18 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use tokio::time::{Instant, sleep};
 
 use crate::bed;
 use crate::s3source::cloud::Cloud;
+use crate::scenario::process::Child;
+
+/// How long anything of these tests may take on a busy machine.
+const WITHIN: Duration = Duration::from_secs(60);
 
 /// What a command printed and how it ended.
 #[derive(Debug)]
@@ -82,12 +88,23 @@ impl Office {
         fs::write(self.folder.path().join(name), text).unwrap();
     }
 
-    /// Runs a command of the program to its end.
-    pub(super) async fn run(&self, replica: &str, args: &[&str]) -> Ran {
+    fn command(&self, replica: &str, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_longshore"));
         command.arg("--config").arg(self.folder.path().join(format!("{replica}.toml"))).args(args);
         command.current_dir(self.folder.path()).env_remove("LONGSHORE_CONFIG").env_remove("AWS_PROFILE");
         command.env_remove("AWS_SESSION_TOKEN").envs(&self.environment).stdin(Stdio::null());
+        command
+    }
+
+    /// Starts a command that goes on until it is dropped.
+    pub(super) fn start(&self, replica: &str, args: &[&str]) -> Child {
+        let mut command = self.command(replica, args);
+        Child::new(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap())
+    }
+
+    /// Runs a command of the program to its end.
+    pub(super) async fn run(&self, replica: &str, args: &[&str]) -> Ran {
+        let mut command = self.command(replica, args);
         let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         Ran { exit: output.status.code().unwrap_or(-1), out: text(&output.stdout), err: text(&output.stderr) }
@@ -95,13 +112,44 @@ impl Office {
 
     /// Lets a replica work off one task of `team`, and returns what became of each attachment: its text, or its code.
     pub(super) async fn fetch(&self, replica: &str, team: &str, urls: &[&str]) -> Vec<String> {
-        let id = format!("t-{:08x}", rand::random::<u32>());
-        let task = json!({"task_id": id, "team": team, "attachments": urls});
-        self.write("task.json", &task.to_string());
-        self.run(replica, &["submit", "task.json"]).await.ends(0);
+        let id = self.submit(replica, team, urls).await;
         self.run(replica, &["worker", "--roles", "ingest", "--until-empty"]).await.ends(0);
         let receipt = self.run(replica, &["--json", "receipt", team, &id]).await.ends(0).json().remove(0);
-        receipt["attachments"].as_array().unwrap().iter().map(outcome).collect()
+        outcomes(&receipt)
+    }
+
+    /// The same where a worker of the replica is running.
+    pub(super) async fn ask(&self, replica: &str, team: &str, urls: &[&str]) -> Vec<String> {
+        let id = self.submit(replica, team, urls).await;
+        let began = Instant::now();
+        loop {
+            if let Some(receipt) = self.stored(&format!("{team}/receipts/{id}.json")).into_values().next() {
+                return outcomes(&serde_json::from_str(&receipt).unwrap());
+            }
+            assert!(began.elapsed() < WITHIN, "no receipt of {id} after {WITHIN:?}");
+            sleep(Duration::from_millis(100)).await;
+        }
+    }
+
+    /// Asks again and again until one attachment's outcome is the wanted one: a change of the teams file takes some seconds.
+    pub(super) async fn ask_until(&self, replica: &str, team: &str, url: &str, wanted: &str) {
+        let began = Instant::now();
+        loop {
+            let found = self.ask(replica, team, &[url]).await.remove(0);
+            if found == wanted {
+                return;
+            }
+            assert!(began.elapsed() < WITHIN, "{found}, and not {wanted}, after {WITHIN:?}");
+            sleep(Duration::from_millis(500)).await;
+        }
+    }
+
+    async fn submit(&self, replica: &str, team: &str, urls: &[&str]) -> String {
+        let id = format!("t-{:08x}", rand::random::<u32>());
+        let (task, name) = (json!({"task_id": id, "team": team, "attachments": urls}), format!("{id}.json"));
+        self.write(&name, &task.to_string());
+        self.run(replica, &["submit", &name]).await.ends(0);
+        id
     }
 
     /// Everything that stands in the store and holds `part` in its path, by path.
@@ -121,6 +169,10 @@ impl Office {
         }
         found
     }
+}
+
+fn outcomes(receipt: &Value) -> Vec<String> {
+    receipt["attachments"].as_array().unwrap().iter().map(outcome).collect()
 }
 
 fn outcome(attachment: &Value) -> String {

@@ -151,6 +151,7 @@ impl AwsCredentials for Fixed {
         Ok(Arc::clone(&self.0))
     }
     async fn refused(&self, _: AwsUse<'_>, _: &AwsKeys) {}
+    async fn forget(&self, _: &TeamId) {}
 }
 
 #[tokio::test]

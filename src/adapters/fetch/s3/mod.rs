@@ -31,6 +31,7 @@ use super::wire::{Reader, Wire};
 use super::{answer, part};
 use crate::domain::access::Grant;
 use crate::domain::fault::{AttachmentFault, Code};
+use crate::domain::id::TeamId;
 use crate::ports::budget::Budget;
 use crate::ports::credentials::AwsCredentials;
 use crate::ports::fetcher::{FetchRequest, Fetched, Fetcher, Hop, Want};
@@ -194,6 +195,10 @@ impl Fetcher for S3Fetcher {
     async fn open(&self, request: FetchRequest) -> Result<Fetched, AttachmentFault> {
         let asked = Asked::of(&request)?;
         self.answer(&asked, &request.want).await
+    }
+
+    async fn forget(&self, team: &TeamId) {
+        self.credentials.forget(team).await;
     }
 }
 
