@@ -143,8 +143,9 @@ impl Claims {
             let Some(last) = page.last().cloned() else {
                 break;
             };
-            let read: Vec<Option<Claim>> =
-                stream::iter(&page).map(|key| self.read(key)).buffered(READS_AT_ONCE).try_collect().await?;
+            // Of owned keys: a stream of borrowing futures is not one that a task of its own may drive.
+            let reads = page.into_iter().map(|key| async move { self.read(&key).await });
+            let read: Vec<Option<Claim>> = stream::iter(reads).buffered(READS_AT_ONCE).try_collect().await?;
             claims.extend(read.into_iter().flatten());
             after = Some(last);
         }

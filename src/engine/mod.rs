@@ -23,6 +23,7 @@ pub mod crash;
 pub mod hands;
 pub mod in_work;
 pub mod intake;
+pub mod integrations;
 pub mod keyed;
 pub mod lanes;
 pub mod lease;

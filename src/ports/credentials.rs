@@ -31,6 +31,38 @@ pub struct AwsUse<'a> {
     pub bucket: &'a str,
 }
 
+/// What an account's own service of identities says of whoever asks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AwsCaller {
+    /// The ARN of user, role session or account.
+    pub arn: String,
+}
+
+/// What came of trying a role.
+#[derive(Debug, Clone, PartialEq)]
+pub enum RoleTried {
+    /// It let us in.
+    LetIn,
+    /// It refused us, and no other reason is thinkable.
+    Refused,
+    /// Something else, which shows neither.
+    Unclear(AttachmentFault),
+}
+
+/// Tries roles, for checks.
+#[async_trait]
+pub trait AwsRoles: Send + Sync + 'static {
+    /// Tries to assume a role with this external id, or without any. The session may do nothing and is dropped at once; nothing
+    /// is remembered. May be repeated.
+    async fn try_role(&self, team: &TeamId, role_arn: &str, external_id: Option<&str>) -> RoleTried;
+
+    /// Who the worker itself is.
+    ///
+    /// # Errors
+    /// `unavailable` while nobody can say.
+    async fn caller(&self) -> Result<AwsCaller, AttachmentFault>;
+}
+
 /// Gives keys for grants.
 #[async_trait]
 pub trait AwsCredentials: Send + Sync + 'static {

@@ -7,6 +7,7 @@ pub mod clock;
 pub mod credentials;
 pub mod envelopes;
 pub mod fetcher;
+pub mod integrations;
 pub mod publisher;
 pub mod queue;
 pub mod store;

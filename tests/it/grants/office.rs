@@ -84,6 +84,16 @@ impl Office {
         self.write(&format!("{replica}.toml"), &text);
     }
 
+    /// Sets a variable of the environment for all commands from now on.
+    pub(super) fn set(&mut self, name: &str, value: &str) {
+        self.environment.insert(name.to_owned(), value.to_owned());
+    }
+
+    /// Writes a file into the folder where all commands run.
+    pub(super) fn file(&self, name: &str, text: &str) {
+        self.write(name, text);
+    }
+
     fn write(&self, name: &str, text: &str) {
         fs::write(self.folder.path().join(name), text).unwrap();
     }
@@ -92,7 +102,11 @@ impl Office {
         let mut command = Command::new(env!("CARGO_BIN_EXE_longshore"));
         command.arg("--config").arg(self.folder.path().join(format!("{replica}.toml"))).args(args);
         command.current_dir(self.folder.path()).env_remove("LONGSHORE_CONFIG").env_remove("AWS_PROFILE");
-        command.env_remove("AWS_SESSION_TOKEN").envs(&self.environment).stdin(Stdio::null());
+        command
+            .env_remove("AWS_SESSION_TOKEN")
+            .env_remove("GOOGLE_APPLICATION_CREDENTIALS")
+            .envs(&self.environment)
+            .stdin(Stdio::null());
         command
     }
 

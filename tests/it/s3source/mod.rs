@@ -1,6 +1,7 @@
 //! S3 as a source, against an AWS of several accounts that really enforces trust policies, owners, regions and session ends.
 
 mod access;
+mod checks;
 pub(crate) mod cloud;
 mod keys;
 mod refusals;

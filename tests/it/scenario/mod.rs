@@ -12,7 +12,7 @@ mod expect;
 mod hard_urls;
 mod hits;
 mod http;
-mod judge;
+pub(crate) mod judge;
 mod origin;
 pub(crate) mod process;
 mod queue;

@@ -24,6 +24,10 @@ impl Assume for Desk {
         let life = Duration::from_secs(3600);
         Ok(Fresh { keys, life })
     }
+
+    async fn caller(&self) -> Result<AwsCaller, AttachmentFault> {
+        Ok(AwsCaller { arn: "arn:aws:iam::111122223333:user/worker".to_owned() })
+    }
 }
 
 fn identities() -> (AwsIdentities, Arc<Desk>) {

@@ -27,7 +27,7 @@ use self::sts::Sts;
 use crate::domain::access::{AwsRole, Grant};
 use crate::domain::fault::{AttachmentFault, Code};
 use crate::domain::id::TeamId;
-use crate::ports::credentials::{AwsCredentials, AwsKeys, AwsUse};
+use crate::ports::credentials::{AwsCaller, AwsCredentials, AwsKeys, AwsRoles, AwsUse, RoleTried};
 
 /// Sessions that are kept at most; one that falls out is assumed again.
 const SESSIONS_MAX: u64 = 10_000;
@@ -156,6 +156,24 @@ impl AwsCredentials for AwsIdentities {
         for name in names {
             self.sessions.invalidate(name.as_ref()).await;
         }
+    }
+}
+
+#[async_trait]
+impl AwsRoles for AwsIdentities {
+    async fn try_role(&self, team: &TeamId, role_arn: &str, external_id: Option<&str>) -> RoleTried {
+        let (session_name, policy) = (session::name(team, &self.replica), session::nothing());
+        let wanted = Wanted { role_arn, external_id, session_name, policy };
+        match self.assume.assume(&wanted).await {
+            Ok(_) => RoleTried::LetIn,
+            // Other refusals may have other reasons: a region that is off, a service that is busy, an id that is none.
+            Err(fault) if fault.provider_code.as_deref() == Some("AccessDenied") => RoleTried::Refused,
+            Err(fault) => RoleTried::Unclear(fault),
+        }
+    }
+
+    async fn caller(&self) -> Result<AwsCaller, AttachmentFault> {
+        self.assume.caller().await
     }
 }
 

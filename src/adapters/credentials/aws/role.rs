@@ -4,6 +4,7 @@ use async_trait::async_trait;
 
 use super::kept::Fresh;
 use crate::domain::fault::AttachmentFault;
+use crate::ports::credentials::AwsCaller;
 
 /// A role to assume.
 #[derive(Debug)]
@@ -22,4 +23,10 @@ pub(super) trait Assume: Send + Sync + 'static {
     /// # Errors
     /// `integration_broken` where the role refuses us; what passes for the rest.
     async fn assume(&self, wanted: &Wanted<'_>) -> Result<Fresh, AttachmentFault>;
+
+    /// Who the worker itself is.
+    ///
+    /// # Errors
+    /// `unavailable` while nobody can say.
+    async fn caller(&self) -> Result<AwsCaller, AttachmentFault>;
 }

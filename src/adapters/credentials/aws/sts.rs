@@ -22,7 +22,7 @@ use super::own::{Own, OwnProvider};
 use super::role::{Assume, Wanted};
 use crate::domain::fault::{AttachmentFault, Code};
 use crate::ports::clock::Clock;
-use crate::ports::credentials::AwsKeys;
+use crate::ports::credentials::{AwsCaller, AwsKeys};
 
 /// How long a session lasts. More would fail where the worker runs with a role of its own: chained sessions end after an hour.
 const SESSION_SECS: i32 = 3600;
@@ -108,6 +108,19 @@ impl Assume for Sts {
             Ok(answer) => fresh(&answer),
             Err(failure) => Err(self.judge(&own, &failure).await),
         }
+    }
+
+    async fn caller(&self) -> Result<AwsCaller, AttachmentFault> {
+        self.own.keys().await?;
+        let unknown =
+            |words: &str| AttachmentFault::new(Code::Unavailable, format!("STS does not say who we are: {words}"));
+        let answer = self.client.get_caller_identity().send().await;
+        let answer = answer.map_err(|failure| match failure.code() {
+            Some(code) => unknown(code),
+            None => unknown("it was not reached"),
+        })?;
+        let arn = answer.arn().ok_or_else(|| unknown("it names nobody"))?.to_owned();
+        Ok(AwsCaller { arn })
     }
 }
 

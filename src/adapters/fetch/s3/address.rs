@@ -151,7 +151,8 @@ fn encoded(key: &str) -> String {
     encoded
 }
 
-fn encoded_query(query: &[(&str, &str)]) -> String {
+/// Parameters as they are sent and signed, which must come in the order of their names.
+pub(super) fn encoded_query(query: &[(&str, &str)]) -> String {
     let mut encoded = String::new();
     for (name, value) in query {
         if !encoded.is_empty() {

@@ -18,6 +18,7 @@ use crate::ports::credentials::{AwsKeys, AwsUse};
 use crate::ports::fetcher::{FetchRequest, Hop, Want};
 
 /// What a fetch is about.
+#[derive(Clone)]
 pub(super) struct Asked {
     pub(super) team: Arc<KnownTeam>,
     pub(super) grant: Grant,

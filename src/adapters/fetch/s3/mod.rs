@@ -8,6 +8,7 @@
 mod address;
 mod announced;
 mod ask;
+mod check;
 mod proof;
 mod refusal;
 mod sign;
@@ -37,6 +38,7 @@ use crate::ports::credentials::AwsCredentials;
 use crate::ports::fetcher::{FetchRequest, Fetched, Fetcher, Hop, Want};
 
 pub use address::{Addressing, Region};
+pub use check::AwsChecks;
 
 /// Buckets whose regions are remembered at most…
 const KEPT_REGIONS_MAX: u64 = 10_000;
