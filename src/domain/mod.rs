@@ -5,6 +5,7 @@
 pub mod access;
 pub mod attachment_url;
 pub mod azure_blob;
+pub mod claim;
 pub mod completion;
 pub mod crc;
 pub mod digest;
@@ -17,6 +18,7 @@ pub mod message;
 pub mod object_key;
 pub mod plan;
 pub mod receipt;
+pub mod recognize;
 pub mod settlement;
 pub mod source;
 pub mod task;

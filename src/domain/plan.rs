@@ -90,9 +90,12 @@ fn unknown_profile(name: &str) -> AttachmentFault {
 fn way_of(attachment: &Attachment, team: &Team, policy: &Policy) -> Result<Way, AttachmentFault> {
     let source = match &attachment.content {
         Content::Text(text) => Source::Text(text.clone()),
-        Content::Url(url) => azure_blob::recognized_for(team, Source::parse(url)?, &policy.azure_suffixes)?,
+        Content::Url(url) => {
+            let source = Source::parse(url)?.recognized_for(team);
+            azure_blob::recognized_for(team, source, &policy.azure_suffixes)?
+        }
         Content::Object { bucket, key, pin } => {
-            Source::S3 { bucket: bucket.clone(), key: key.clone(), pin: Some(pin.clone()) }
+            Source::S3 { bucket: bucket.clone(), key: key.clone(), pin: Some(pin.clone()), region: None }
         }
     };
     refuse(&source, team, policy)?;

@@ -17,6 +17,7 @@ use super::outage::Gates;
 use super::pipeline::Pipeline;
 use super::receipts::Receipts;
 use super::recent::Recent;
+use super::records::Records;
 use super::settings::Settings;
 use super::started::Started;
 use super::stop::Stop;
@@ -99,6 +100,7 @@ impl Worker {
             envelopes: Arc::clone(&ports.envelopes),
             bodies: pools.bodies.clone(),
             teams: Arc::clone(&ports.teams),
+            records: Records::new(Arc::clone(&ports.fetcher)),
             receipts: Receipts::new(Arc::clone(&ports.store), gates.store.clone()),
             alone: Arc::clone(&alone),
             suspects: Suspects::new(Arc::clone(&ports.store), gates.store.clone()),

@@ -45,6 +45,9 @@ pub trait AwsCredentials: Send + Sync + 'static {
     /// Says that `keys` were refused as ended or unknown, so that the next who asks gets others. Keys that were replaced
     /// meanwhile stay.
     async fn refused(&self, wanted: AwsUse<'_>, keys: &AwsKeys);
+
+    /// Drops all keys that are kept for a team's grants: its record has changed, or is gone.
+    async fn forget(&self, team: &TeamId);
 }
 
 /// A token that Azure Storage takes as proof of who asks.

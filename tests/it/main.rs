@@ -14,6 +14,7 @@ mod cli;
 mod engine;
 mod envelopes;
 mod fetch;
+mod grants;
 mod ground;
 mod layering;
 mod s3source;

@@ -8,6 +8,7 @@ use futures::future::BoxFuture;
 use tokio::sync::OnceCell;
 
 use crate::domain::fault::{AttachmentFault, Code};
+use crate::domain::id::TeamId;
 use crate::ports::fetcher::{FetchRequest, Fetched, Fetcher};
 
 /// Makes a fetcher, or says why it cannot be made.
@@ -35,6 +36,12 @@ impl Fetcher for LazyFetcher {
         let made = self.made.get_or_try_init(|| (self.make)()).await;
         made.map_err(|why| AttachmentFault::new(Code::Internal, why))?.open(request).await
     }
+
+    async fn forget(&self, team: &TeamId) {
+        if let Some(made) = self.made.get() {
+            made.forget(team).await;
+        }
+    }
 }
 
 #[cfg(test)]
@@ -44,7 +51,6 @@ mod tests {
     use super::*;
     use crate::adapters::fetch::text::TextFetcher;
     use crate::domain::access::Grant;
-    use crate::domain::id::TeamId;
     use crate::domain::source::Source;
     use crate::domain::team::{KnownTeam, Team};
     use crate::ports::fetcher::Want;

@@ -26,6 +26,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use crate::domain::fault::{AttachmentFault, Code};
+use crate::domain::id::TeamId;
 use crate::domain::source::Source;
 use crate::ports::fetcher::{FetchRequest, Fetched, Fetcher};
 
@@ -65,6 +66,12 @@ impl Fetcher for Sources {
             Source::Gcs { .. } => Err(not_read("Google Cloud Storage")),
         }
     }
+
+    async fn forget(&self, team: &TeamId) {
+        if let Some(s3) = &self.s3 {
+            s3.forget(team).await;
+        }
+    }
 }
 
 fn not_read(cloud: &str) -> AttachmentFault {
@@ -80,7 +87,6 @@ mod tests {
     use super::http::HttpFetcher;
     use super::text::TextFetcher;
     use super::*;
-    use crate::domain::id::TeamId;
     use crate::domain::team::{KnownTeam, Team};
     use crate::ports::budget::Unlimited;
     use crate::ports::fetcher::Want;

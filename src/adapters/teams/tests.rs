@@ -137,7 +137,14 @@ fn a_delegation_that_others_could_use_is_a_mistake() {
     check_mistakes(role, &["aws.external_id is missing"]);
     check_mistakes(&format!("{role}insecure = true\n"), &["aws.buckets must be listed", "aws.regions must be listed"]);
     check_mistakes(&format!("{role}external_id = \"a b\"\n"), &["aws.external_id must be 2 to 1224"]);
-    assert!(read(&format!("{role}insecure = true\nbuckets = [\"b\"]\nregions = [\"r\"]\n")).is_ok());
+    let insecure =
+        |buckets: &str| format!("{role}insecure = true\nbuckets = [\"{buckets}\"]\nregions = [\"us-west-2\"]\n");
+    assert!(read(&insecure("b")).is_ok() && read(&insecure("b-*")).is_ok());
+    check_mistakes(&insecure("*"), &["aws.buckets must say which"]);
+    check_mistakes(
+        &format!("{role}external_id = \"xx\"\nregions = [\"us-*\"]\n"),
+        &["aws.regions must hold names of regions"],
+    );
     check_mistakes(
         "[a.aws]\naccess = \"delegated\"\nexternal_id = \"xx\"\n",
         &["aws.role_arn or account_id is missing"],

@@ -62,7 +62,7 @@ fn object(bucket: &str, key: &str) -> Source {
 }
 
 fn pinned(bucket: &str, key: &str, pin: Option<Pin>) -> Source {
-    Source::S3 { bucket: bucket.to_owned(), key: key.to_owned(), pin }
+    Source::S3 { bucket: bucket.to_owned(), key: key.to_owned(), pin, region: None }
 }
 
 /// What team `acme` with this grant asks for, with the rights that the rules of access give it.

@@ -66,6 +66,19 @@ async fn sessions_are_shared_by_team_role_external_id_and_bucket_alone() {
 }
 
 #[tokio::test]
+async fn what_is_kept_of_a_team_is_dropped_when_its_record_changes_and_nobody_elses() {
+    let (identities, _) = identities();
+    let grant = role("r", "x");
+    for (team, bucket, expected) in [("acme", "one", "1"), ("acme", "two", "2"), ("bolt", "one", "3")] {
+        assert_eq!(key_id(&identities, team, &grant, bucket).await.as_deref(), Ok(expected));
+    }
+    identities.forget(&TeamId::new("acme").unwrap()).await;
+    for (team, bucket, expected) in [("bolt", "one", "3"), ("acme", "two", "4"), ("acme", "one", "5")] {
+        assert_eq!(key_id(&identities, team, &grant, bucket).await.as_deref(), Ok(expected));
+    }
+}
+
+#[tokio::test]
 async fn a_team_at_full_concurrency_assumes_its_role_once() {
     let (identities, desk) = identities();
     let grant = role("r", "x");

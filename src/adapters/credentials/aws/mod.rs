@@ -2,7 +2,7 @@
 //! to the other: a role that refuses us is a refusal.
 //!
 //! The keys of a role are good for one bucket, by a session policy, and are kept for team, role, external id and bucket: a
-//! team whose record changes asks with another name and gets other keys. They are renewed before they end, by one caller, while
+//! team whose record changes asks with another name and gets other keys, and the old ones are dropped. They are renewed before they end, by one caller, while
 //! the others go on with the old ones. Failures are remembered for some seconds, so that a broken role costs one request and
 //! not one for each attachment. Read [`super::kept`] next.
 
@@ -147,6 +147,13 @@ impl AwsCredentials for AwsIdentities {
             Grant::AwsRole(role) => self.session(wanted, role).await.drop_if(|kept| is_same(kept, keys)).await,
             Grant::AwsOwn(_) => self.own.drop_if(keys).await,
             Grant::None | Grant::AzureTenant(_) => {}
+        }
+    }
+
+    async fn forget(&self, team: &TeamId) {
+        let names: Vec<_> = self.sessions.iter().map(|(name, _)| name).filter(|name| name.team == *team).collect();
+        for name in names {
+            self.sessions.invalidate(name.as_ref()).await;
         }
     }
 }

@@ -180,6 +180,26 @@ fn is_throttling(code: &str) -> bool {
 mod tests {
     use super::*;
 
+    /// Sessions of the endpoint without a region are good only in regions that need no opt-in; see "Manage AWS STS in an AWS
+    /// Region" in the IAM user guide.
+    #[tokio::test]
+    async fn each_regions_own_sts_is_asked_whose_sessions_are_good_in_regions_that_need_opting_in() {
+        use aws_sdk_sts::config::endpoint::{DefaultResolver, Params, ResolveEndpoint};
+
+        for (region, host) in [
+            ("us-east-1", "https://sts.us-east-1.amazonaws.com"),
+            ("eu-south-2", "https://sts.eu-south-2.amazonaws.com"),
+            ("cn-north-1", "https://sts.cn-north-1.amazonaws.com.cn"),
+        ] {
+            let options = AwsOptions { region: region.to_owned(), ..AwsOptions::default() };
+            let sts = Sts::new(&environment(&options).await, &options, Arc::new(Own::new(None)));
+            assert_eq!(sts.client.config().region().map(AsRef::as_ref), Some(region));
+            let params = Params::builder().region(region).build().unwrap();
+            let endpoint = DefaultResolver::new().resolve_endpoint(&params).await.unwrap();
+            assert_eq!(endpoint.url(), host);
+        }
+    }
+
     #[test]
     fn refusals_are_told_from_troubles() {
         for (status, code, expected) in [
