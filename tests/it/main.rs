@@ -14,6 +14,7 @@ mod cli;
 mod engine;
 mod envelopes;
 mod fetch;
+mod gcssource;
 mod grants;
 mod ground;
 mod layering;

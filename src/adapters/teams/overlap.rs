@@ -8,7 +8,7 @@ use crate::domain::access::ClaimKind;
 use crate::domain::id::TeamId;
 use crate::domain::team::KnownTeam;
 
-/// Notes each role, tenant, storage account and bucket that two teams list; overlapping patterns are one bucket.
+/// Notes each role, service account, tenant, storage account and bucket that two teams list; overlapping patterns are one bucket.
 pub(super) fn clashes(teams: &BTreeMap<TeamId, Arc<KnownTeam>>) -> Vec<Mistake> {
     let mut mistakes = Vec::new();
     let roles = teams.values().filter_map(|team| {
@@ -18,6 +18,11 @@ pub(super) fn clashes(teams: &BTreeMap<TeamId, Arc<KnownTeam>>) -> Vec<Mistake> 
     let roles: Vec<_> = roles.collect();
     let roles: Vec<_> = roles.iter().map(|(team, role)| (*team, role.as_ref())).collect();
     add_clashes("role", &roles, &mut mistakes);
+    let accounts = teams.values().filter_map(|team| {
+        let account = team.record.gcp.as_ref()?.service_account.as_deref()?;
+        Some((&team.id, account))
+    });
+    add_clashes("service account", &accounts.collect::<Vec<_>>(), &mut mistakes);
     let tenants = teams.values().filter_map(|team| {
         let tenant = team.record.azure.as_ref()?.tenant_id.as_str();
         // One that is missing or bad was noted before.

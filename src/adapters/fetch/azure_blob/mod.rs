@@ -34,6 +34,7 @@ use crate::domain::attachment_url::redacted;
 use crate::domain::azure_blob::AzureBlob;
 use crate::domain::crc::Crc;
 use crate::domain::fault::{AttachmentFault, Code};
+use crate::domain::id::TeamId;
 use crate::domain::source::{Place, Source};
 use crate::ports::budget::Budget;
 use crate::ports::credentials::{AzureCredentials, AzureToken, AzureUse};
@@ -76,7 +77,7 @@ impl<'a> Asked<'a> {
         };
         let tenant = match &request.grant {
             Grant::AzureTenant(tenant) => tenant,
-            Grant::AwsRole(_) | Grant::AwsOwn(_) | Grant::None => {
+            Grant::AwsRole(_) | Grant::AwsOwn(_) | Grant::GcpAccount(_) | Grant::GcpOwn | Grant::None => {
                 let message = format!("no grant of the team covers {}", blob.host());
                 return Err(AttachmentFault::new(Code::IntegrationMissing, message));
             }
@@ -181,6 +182,10 @@ impl Fetcher for AzureFetcher {
     async fn open(&self, request: FetchRequest) -> Result<Fetched, AttachmentFault> {
         let asked = Asked::of(&request)?;
         self.answer(&asked).await
+    }
+
+    async fn forget(&self, team: &TeamId) {
+        self.credentials.forget(team).await;
     }
 }
 
