@@ -120,6 +120,13 @@ impl Google {
         at_gate.map(|entry| entry["caller"].as_str().unwrap_or_default().to_owned()).collect()
     }
 
+    /// How the gate was asked, in order.
+    pub(super) async fn methods(&self) -> Vec<String> {
+        let entries = self.journal().await;
+        let at_gate = entries.iter().filter(|entry| entry["server"] == "gcs");
+        at_gate.filter_map(|entry| entry["method"].as_str().map(str::to_owned)).collect()
+    }
+
     /// What the gate answered, in order.
     pub(super) async fn statuses(&self) -> Vec<u64> {
         let entries = self.journal().await;

@@ -1,11 +1,19 @@
 //! Names, generations, ranges, checksums and codings: the very bytes that were meant, or none.
 
+use std::io;
+use std::net::IpAddr;
+
 use async_compression::tokio::bufread::GzipEncoder;
 use async_trait::async_trait;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use longshore::adapters::fetch::HttpOptions;
+use longshore::adapters::fetch::gcs::GcsSourceOptions;
+use longshore::adapters::fetch::resolve::Names;
 use longshore::domain::crc::{Crc, CrcHasher};
+use longshore::ports::budget::Unlimited;
 use longshore::ports::credentials::{GcpCredentials, GcpToken, GcpUse};
+use rustls::RootCertStore;
 use tokio::io::AsyncReadExt;
 
 use super::google::{Google, fetcher};
@@ -189,4 +197,42 @@ async fn sums_are_held_against_the_bytes_that_they_are_of() {
         let found = served(&fields, body).await.map_err(|fault| fault.code);
         assert_eq!(found, expected.map(|fits| (TEXT.as_bytes().to_vec(), fits)), "{what}");
     }
+}
+
+/// Every name is this machine.
+struct Loopback;
+
+#[async_trait]
+impl Names for Loopback {
+    async fn addresses(&self, _: &str) -> io::Result<Vec<IpAddr>> {
+        Ok(vec![IpAddr::from([127, 0, 0, 1])])
+    }
+}
+
+#[tokio::test]
+async fn googles_own_host_passes_the_guard_like_any_other() {
+    let listing = GcpGrant { buckets: vec!["b".to_owned()], ..GcpGrant::default() };
+    for (allow, expected) in [(Vec::new(), Code::BlockedAddress), (vec!["127.0.0.0/8"], Code::Unavailable)] {
+        let allow_networks = allow.iter().map(|network| network.parse().unwrap()).collect();
+        let http = HttpOptions { allow_networks, ..HttpOptions::default() };
+        let options = GcsSourceOptions { endpoint_url: None, http };
+        let (names, budget) = (Arc::new(Loopback), Arc::new(Unlimited));
+        let fetcher = GcsFetcher::with(options, Arc::new(AnyToken), budget, names, RootCertStore::empty()).unwrap();
+        // Nobody listens on the port of https here.
+        let fault = check_code(open(&fetcher, &listing, object("b", "k")).await, expected);
+        assert!(fault.message.starts_with("storage.googleapis.com"), "{fault:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_token_follows_no_redirect() {
+    let elsewhere = Server::saying(answer(200, "", b"not for them")).await;
+    let location = format!("Location: {}\r\n", elsewhere.url("/"));
+    for status in [301, 302, 303, 307, 308] {
+        let server = Server::saying(answer(status, &location, b"moved")).await;
+        let fetcher = fetcher(&server.url(""), Arc::new(AnyToken));
+        let listing = GcpGrant { buckets: vec!["b".to_owned()], ..GcpGrant::default() };
+        check_code(open(&fetcher, &listing, object("b", "k")).await, Code::HttpStatus);
+    }
+    assert_eq!(elsewhere.connections(), 0);
 }

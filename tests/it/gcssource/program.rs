@@ -29,6 +29,10 @@ impl Ground {
     }
 
     async fn run(&self, arguments: &[&str]) -> (i32, String, String) {
+        self.run_with(arguments, &[]).await
+    }
+
+    async fn run_with(&self, arguments: &[&str], more: &[(&str, &str)]) -> (i32, String, String) {
         let mut command = Command::new(env!("CARGO_BIN_EXE_longshore"));
         command
             .args(arguments)
@@ -40,12 +44,14 @@ impl Ground {
             .env("LONGSHORE__GCP__IAM_ENDPOINT_URL", &self.identity_url)
             .env("LONGSHORE__SOURCES__GCS__ENDPOINT_URL", &self.endpoint)
             .env("LONGSHORE__TELEMETRY__LOG", "debug")
+            .envs(more.iter().copied())
             .stdin(Stdio::null());
         let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
         let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
         let (out, err) = (text(output.stdout), text(output.stderr));
         std::fs::write(self.folder.path().join(format!("log-{}", uuid::Uuid::now_v7())), &err).unwrap();
-        (output.status.code().unwrap(), out, err)
+        // A process that was killed has no code.
+        (output.status.code().unwrap_or(-1), out, err)
     }
 
     /// Works off tasks of one attachment each, and returns what became of each team's.
@@ -183,6 +189,26 @@ async fn what_one_team_has_claimed_is_no_other_teams_in_any_mode() {
     assert_eq!(google.readers().await, readers, "somebody asked for a bucket");
     assert_eq!(google.impersonations(&first).await, impersonations);
     assert_eq!((google.impersonations(&second).await, google.impersonations(&namesake).await), (0, 0));
+}
+
+#[tokio::test]
+async fn a_redelivery_finds_the_copy_by_its_generation_and_asks_for_no_body() {
+    let google = Google::start().await;
+    let customer = google.customer().await;
+    let ground = Ground::new(&google, &format!("http://{}", google.gate()), &customer.table("acme")).await;
+    let task = json!({"task_id": "t-1", "team": "acme", "attachments": [url(&customer)]});
+    std::fs::write(ground.folder.path().join("task.json"), task.to_string()).unwrap();
+    assert_eq!(ground.run(&["submit", "task.json"]).await.0, 0);
+    let lease = ("LONGSHORE__QUEUE__LEASE", "2s");
+    let killed = [lease, ("LONGSHORE_TEST_CRASH", "facts-written:kill:1")];
+    assert_eq!(ground.run_with(&["worker", "--until-empty"], &killed).await.0, -1);
+    assert_eq!(google.methods().await, ["GET"]);
+    let (exit, _, err) = ground.run_with(&["worker", "--until-empty"], &[lease]).await;
+    assert_eq!(exit, 0, "{err}");
+    assert_eq!(google.methods().await, ["GET", "HEAD"]);
+    let (_, receipt, _) = ground.run(&["receipt", "acme", "t-1"]).await;
+    let receipt: Value = serde_json::from_str(&receipt).unwrap();
+    assert_eq!(code(&receipt["attachments"][0]), "stored", "{receipt}");
 }
 
 #[tokio::test]

@@ -46,10 +46,14 @@ impl Scope {
 
 /// Exchanges a service account's word for a token.
 pub(super) async fn with_key(
-    service: &dyn TokenService, key: &Key, token_url: Option<&Url>, scope: Scope,
+    service: &dyn TokenService, key: Key, token_url: Option<&Url>, scope: Scope,
 ) -> Result<Fresh<GcpToken>, String> {
     let url = token_url.unwrap_or(&key.token_url).clone();
-    let assertion = jwt::assertion(key, url.as_str(), scope.as_str(), Clock::System.now())?;
+    let audience = url.to_string();
+    // A signature of this kind takes longer than others may wait for this thread.
+    let sign = move || jwt::assertion(&key, &audience, scope.as_str(), Clock::System.now());
+    let signed = tokio::task::spawn_blocking(sign).await;
+    let assertion = signed.map_err(|_| "signing with its private_key broke off".to_owned())??;
     let form = vec![
         ("grant_type", SecretString::from("urn:ietf:params:oauth:grant-type:jwt-bearer")),
         ("assertion", assertion.into()),

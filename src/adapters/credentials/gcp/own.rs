@@ -89,7 +89,7 @@ impl Own {
         };
         let identity = file::read(&text).map_err(|problem| format!("{name} {problem}"))?;
         match identity {
-            Identity::Key(key) => exchange::with_key(service, &key, token_url, scope).await,
+            Identity::Key(key) => exchange::with_key(service, key, token_url, scope).await,
             Identity::User(user) => exchange::with_refresh_token(service, &user, token_url).await,
             Identity::External(external) => exchange::with_federation(service, &external, token_url, scope).await,
         }
