@@ -1,11 +1,18 @@
 //! With whose rights a source is read: one rule decides, and there is never a fall-back to a weaker identity.
 //!
 //! `s3://` is read with the team's role if it has one, and then only with that role; without a role with the worker's own
-//! identity, as far as the deployment's cross-account rule allows. Any other URL is read without any credential; those that
-//! are an object's, and are to be read so, were recognised before: [`recognize`](super::recognize).
+//! identity, as far as the deployment's cross-account rule allows. `gs://` likewise: [`gcp`]. Blobs in Azure Storage are read
+//! with the consent of the team's own tenant: [`azure`]. Any other URL is read without any credential; those that are an
+//! object's, and are to be read so, were recognised before: [`recognize`](super::recognize).
+
+pub mod azure;
+pub mod gcp;
 
 use serde::{Deserialize, Serialize};
 
+use self::azure::AzureTenant;
+use self::gcp::GcpAccount;
+use super::azure_blob;
 use super::fault::{AttachmentFault, Code};
 use super::source::Source;
 use super::team::{AwsGrant, Team};
@@ -31,6 +38,12 @@ pub enum Grant {
     AwsRole(AwsRole),
     /// The worker's own AWS identity.
     AwsOwn(AwsReading),
+    /// A service account of the team's, impersonated.
+    GcpAccount(GcpAccount),
+    /// The worker's own service account.
+    GcpOwn,
+    /// The tenant that the team named, which consented to our application, and no other.
+    AzureTenant(AzureTenant),
 }
 
 /// A role to assume.
@@ -123,10 +136,13 @@ impl ClaimKind {
                 (is_arn && !name.contains(char::is_whitespace), "a role's whole ARN, arn:aws:iam::ACCOUNT:role/NAME")
             }
             Self::ServiceAccount => {
-                (is_word(name) && name.contains('@'), "a service account's address, NAME@PROJECT.iam…")
+                let is_lower = !name.contains(|c: char| c.is_ascii_uppercase());
+                (is_word(name) && name.contains('@') && is_lower, "a service account's address, name@project.iam…")
             }
             Self::ExternalId => (!name.trim().is_empty(), "an external id as the team's record has it"),
-            Self::Uid | Self::Tenant | Self::Account => (is_word(name), "one word"),
+            Self::Tenant => (azure::tenant_id(name).as_deref() == Some(name), "a tenant's id, a GUID in lower case"),
+            Self::Account => (azure_blob::is_account(name), "a storage account's bare name, 3 to 24 of a-z and 0-9"),
+            Self::Uid => (is_word(name), "one word"),
         };
         (!is_right).then_some(expected)
     }
@@ -141,9 +157,8 @@ impl Grant {
     pub fn of(source: &Source, team: &Team, cross_account: CrossAccount) -> Result<Self, AttachmentFault> {
         match source {
             Source::S3 { bucket, .. } => aws(bucket, team.aws.as_ref(), cross_account),
-            Source::Gcs { bucket, .. } => {
-                Err(missing(&format!("no grant covers gs://{bucket}: this version does not read Google Cloud Storage")))
-            }
+            Source::Gcs { bucket, .. } => gcp::grant(bucket, team.gcp.as_ref()),
+            Source::AzureBlob(blob) => azure::grant(blob, team.azure.as_ref()),
             Source::Http(_) | Source::File(_) | Source::Text(_) => Ok(Self::None),
         }
     }
@@ -154,17 +169,24 @@ impl Grant {
         let bucket = match source {
             Source::S3 { bucket, .. } => Some(bucket.clone()),
             Source::Gcs { bucket, .. } => Some(format!("gs://{bucket}")),
-            Source::Http(_) | Source::File(_) | Source::Text(_) => None,
+            Source::AzureBlob(_) | Source::Http(_) | Source::File(_) | Source::Text(_) => None,
         };
         let mut claims = Vec::new();
         if let Some(name) = bucket {
             claims.push(Claimed { kind: ClaimKind::Bucket, name, refusal: Code::BucketNotAllowed });
         }
-        if let Self::AwsRole(role) = self {
-            let broken = Code::IntegrationBroken;
-            claims.push(Claimed { kind: ClaimKind::Role, name: role.role_arn.clone(), refusal: broken });
-            let id = role.external_id.iter().cloned();
-            claims.extend(id.map(|name| Claimed { kind: ClaimKind::ExternalId, name, refusal: broken }));
+        match self {
+            Self::AwsRole(role) => {
+                let broken = Code::IntegrationBroken;
+                claims.push(Claimed { kind: ClaimKind::Role, name: role.role_arn.clone(), refusal: broken });
+                let id = role.external_id.iter().cloned();
+                claims.extend(id.map(|name| Claimed { kind: ClaimKind::ExternalId, name, refusal: broken }));
+            }
+            Self::GcpAccount(account) => claims.extend(gcp::claims(account)),
+            Self::AwsOwn(_) | Self::GcpOwn | Self::AzureTenant(_) | Self::None => {}
+        }
+        if let (Self::AzureTenant(tenant), Source::AzureBlob(blob)) = (self, source) {
+            claims.extend(azure::claims(tenant, blob));
         }
         claims
     }
@@ -269,6 +291,7 @@ mod tests {
             Grant::None => "none",
             Grant::AwsRole(_) => "role",
             Grant::AwsOwn(_) => "own",
+            Grant::GcpAccount(_) | Grant::GcpOwn | Grant::AzureTenant(_) => "another cloud's",
         });
         assert_eq!(found, expected, "{grant:?} {cross_account:?}");
     }

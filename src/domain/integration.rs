@@ -8,7 +8,6 @@ use super::digest::Sha256;
 use super::fault::Code;
 use super::id::TeamId;
 use super::object_key::Key;
-use super::source::Source;
 use super::team::{AwsGrant, Team};
 
 /// Where something was granted.
@@ -267,24 +266,14 @@ impl Team {
     }
 }
 
-impl Source {
-    /// The bucket and the object in it, of a source in a bucket.
-    #[must_use]
-    pub fn bucket_and_key(&self) -> Option<(&str, &str)> {
-        match self {
-            Self::S3 { bucket, key, .. } => Some((bucket, key)),
-            Self::Gcs { bucket, object, .. } => Some((bucket, object)),
-            Self::Http(_) | Self::File(_) | Self::Text(_) => None,
-        }
-    }
-}
-
 impl Grant {
     /// Whose cloud the rights are of.
     #[must_use]
     pub fn cloud(&self) -> Cloud {
         match self {
             Self::AwsRole(_) | Self::AwsOwn(_) => Cloud::Aws,
+            Self::GcpAccount(_) | Self::GcpOwn => Cloud::Gcp,
+            Self::AzureTenant(_) => Cloud::Azure,
             Self::None => Cloud::Http,
         }
     }

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 
 use super::attachment_url::{naming, redacted};
+use super::azure_blob::AzureBlob;
 use super::fault::{AttachmentFault, Code};
 
 /// Longest URL that is looked at, in bytes.
@@ -36,6 +37,8 @@ pub enum Source {
         /// The generation that is meant, where whoever asks knows it; else what is there now.
         pin: Option<Pin>,
     },
+    /// A blob in Azure Storage.
+    AzureBlob(AzureBlob),
     /// A file below one of the configured roots.
     File(PathBuf),
     /// The content itself.
@@ -85,6 +88,7 @@ impl Source {
             Self::Http(url) => naming(url),
             Self::S3 { bucket, key, .. } => format!("s3://{bucket}/{key}"),
             Self::Gcs { bucket, object, .. } => format!("gs://{bucket}/{object}"),
+            Self::AzureBlob(blob) => blob.url(),
             Self::File(path) => format!("file://{}", path.display()),
             Self::Text(text) => format!("text:{}", super::digest::Sha256::of(text.as_bytes())),
         }
@@ -101,6 +105,7 @@ impl Source {
             }
             Self::S3 { bucket, .. } => Place::Bucket(format!("s3://{bucket}")),
             Self::Gcs { bucket, .. } => Place::Bucket(format!("gs://{bucket}")),
+            Self::AzureBlob(blob) => Place::Bucket(format!("azure://{}", blob.account)),
             Self::File(_) | Self::Text(_) => Place::Local,
         }
     }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use crate::domain::integration::{Cloud, Finding};
+use crate::domain::source::Source;
 use crate::domain::team::KnownTeam;
 
 /// What is to be checked of a team's integration. Everything named is the team's own by its claims.
@@ -14,17 +15,10 @@ pub struct CheckAsked {
     pub team: Arc<KnownTeam>,
     /// Buckets, or storage accounts, by their exact names without scheme.
     pub places: Vec<String>,
-    /// An origin whose browsers should be let in, and where.
-    pub cors: Option<CorsAsked>,
-}
-
-/// Whether browsers that show pages of an origin may read objects.
-#[derive(Debug, Clone)]
-pub struct CorsAsked {
-    /// The origin, `https://app.acme.com`.
-    pub origin: String,
-    /// Buckets with a key in each, which need not be there.
-    pub objects: Vec<(String, String)>,
+    /// Objects on this cloud that were named by URL; whether they can be read is shown elsewhere.
+    pub objects: Vec<Source>,
+    /// An origin whose pages should be let in by the rules of places and objects, `https://app.acme.com`.
+    pub cors_origin: Option<String>,
 }
 
 /// Checks integrations of one cloud.

@@ -8,11 +8,13 @@
 )]
 
 mod amqp;
+mod azuresource;
 mod bed;
 mod cli;
 mod engine;
 mod envelopes;
 mod fetch;
+mod gcssource;
 mod grants;
 mod ground;
 mod layering;

@@ -1,20 +1,25 @@
-//! Opens sources: http(s) URLs, objects in S3, files of this machine, texts; and posts webhooks with the same client.
+//! Opens sources: http(s) URLs, objects in S3 and Google Cloud Storage, Azure's blobs, files of this machine, texts; and posts
+//! webhooks and asks token services with the same client.
 //!
 //! [`Sources`] picks by kind. Start with [`http`]; [`address_guard`] is what stands between a stranger's URL and our network.
 
 pub mod address_guard;
 mod answer;
+pub mod azure_blob;
 mod body;
 mod client;
 mod decode;
 pub mod file;
+pub mod gcs;
 pub mod http;
 mod http_options;
 pub mod lazy;
+mod object_path;
 mod part;
 pub mod resolve;
 pub mod s3;
 pub mod text;
+pub mod token_service;
 mod trouble;
 pub mod webhook;
 mod wire;
@@ -42,6 +47,10 @@ pub struct Sources {
     pub text: Arc<dyn Fetcher>,
     /// Opens objects in S3; without it none are.
     pub s3: Option<Arc<dyn Fetcher>>,
+    /// Opens objects in Google Cloud Storage; without it none are.
+    pub gcs: Option<Arc<dyn Fetcher>>,
+    /// Opens blobs in Azure Storage; without it none are.
+    pub azure: Option<Arc<dyn Fetcher>>,
 }
 
 #[async_trait]
@@ -55,13 +64,20 @@ impl Fetcher for Sources {
                 Some(s3) => s3.open(request).await,
                 None => Err(not_read("S3")),
             },
-            Source::Gcs { .. } => Err(not_read("Google Cloud Storage")),
+            Source::Gcs { .. } => match &self.gcs {
+                Some(gcs) => gcs.open(request).await,
+                None => Err(not_read("Google Cloud Storage")),
+            },
+            Source::AzureBlob(_) => match &self.azure {
+                Some(azure) => azure.open(request).await,
+                None => Err(not_read("Azure Storage")),
+            },
         }
     }
 
     async fn forget(&self, team: &TeamId) {
-        if let Some(s3) = &self.s3 {
-            s3.forget(team).await;
+        for cloud in [&self.s3, &self.gcs, &self.azure].into_iter().flatten() {
+            cloud.forget(team).await;
         }
     }
 }
@@ -90,6 +106,8 @@ mod tests {
             file: Arc::new(FileFetcher::new(nothing)),
             text: Arc::new(TextFetcher),
             s3: None,
+            gcs: None,
+            azure: None,
         }
     }
 

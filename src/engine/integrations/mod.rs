@@ -19,10 +19,11 @@ use crate::domain::fault::AttachmentFault;
 use crate::domain::id::TeamId;
 use crate::domain::integration::{CheckName, CheckReport, Cloud, Finding, Verdict, report_key};
 use crate::domain::plan::{Policy, Way};
+use crate::domain::source::Source;
 use crate::domain::team::KnownTeam;
 use crate::ports::clock::Clock;
 use crate::ports::fetcher::{FetchRequest, Fetcher, Want};
-use crate::ports::integrations::{CheckAsked, CorsAsked, IntegrationChecks};
+use crate::ports::integrations::{CheckAsked, IntegrationChecks};
 use crate::ports::store::{Store, StoreError};
 
 /// A larger document is no report.
@@ -109,11 +110,9 @@ impl Integrations {
         let own = self.own(team, cloud).await?;
         let mut findings = own.refused;
         if own.is_ours {
-            let cors = match &wish.cors_origin {
-                Some(origin) => Some(self.cors(team, cloud, origin, &own.places, ways).await?),
-                None => None,
-            };
-            let asked = CheckAsked { team: Arc::clone(team), places: own.places, cors };
+            let objects = self.own_objects(team, cloud, ways).await?;
+            let (places, cors_origin) = (own.places, wish.cors_origin.clone());
+            let asked = CheckAsked { team: Arc::clone(team), places, objects, cors_origin };
             findings.extend(checks.check(&asked).await);
         }
         Ok(Some(self.report(team, cloud, findings)))
@@ -147,21 +146,17 @@ impl Integrations {
         }
     }
 
-    /// Where an origin is to be let in: at the listed places, and where the wished objects are.
-    async fn cors(
-        &self, team: &Arc<KnownTeam>, cloud: Cloud, origin: &str, places: &[String],
-        ways: &[(&String, Result<Way, AttachmentFault>)],
-    ) -> Result<CorsAsked, StoreError> {
-        let mut objects: Vec<(String, String)> =
-            places.iter().map(|place| (place.clone(), "longshore-check".to_owned())).collect();
+    /// The wished objects that are read on this cloud with what is the team's own.
+    async fn own_objects(
+        &self, team: &Arc<KnownTeam>, cloud: Cloud, ways: &[(&String, Result<Way, AttachmentFault>)],
+    ) -> Result<Vec<Source>, StoreError> {
+        let mut objects = Vec::new();
         for way in ways.iter().filter_map(|(_, way)| way.as_ref().ok()).filter(|way| way.grant.cloud() == cloud) {
-            let Some((bucket, key)) = way.source.bucket_and_key() else { continue };
-            let is_new = objects.iter().all(|(known, _)| known != bucket);
-            if is_new && self.refusal(team, way).await?.is_none() {
-                objects.push((bucket.to_owned(), key.to_owned()));
+            if self.refusal(team, way).await?.is_none() {
+                objects.push(way.source.clone());
             }
         }
-        Ok(CorsAsked { origin: origin.to_owned(), objects })
+        Ok(objects)
     }
 
     async fn check_url(

@@ -222,8 +222,8 @@ impl Transfer {
             return Ok(Some(stored));
         }
         match job.source {
-            Source::Http(_) | Source::S3 { .. } => {}
-            Source::Gcs { .. } | Source::File(_) | Source::Text(_) => return Ok(None),
+            Source::Http(_) | Source::S3 { .. } | Source::Gcs { .. } | Source::AzureBlob(_) => {}
+            Source::File(_) | Source::Text(_) => return Ok(None),
         }
         let said = match self.enter(job).await {
             Ok(in_flight) => {

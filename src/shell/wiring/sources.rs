@@ -1,16 +1,22 @@
 //! Makes the fetcher of all sources.
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::{Trouble, bad_setting};
 use crate::adapters::budget::{RedisError, RedisSlots};
 use crate::adapters::credentials::aws::{AwsIdentities, AwsOptions};
+use crate::adapters::credentials::azure::{AzureIdentities, AzureOptions, Proof};
+use crate::adapters::credentials::gcp::{GcpIdentities, GcpOptions};
+use crate::adapters::fetch::azure_blob::{AzureChecks, AzureFetcher, AzureSourceOptions, BlobAddressing};
 use crate::adapters::fetch::file::{FileFetcher, FileOptions};
+use crate::adapters::fetch::gcs::{GcsChecks, GcsFetcher, GcsSourceOptions};
 use crate::adapters::fetch::http::HttpFetcher;
 use crate::adapters::fetch::lazy::{LazyChecks, LazyFetcher};
 use crate::adapters::fetch::s3::{Addressing, AwsChecks, Region, S3Fetcher, S3SourceOptions};
 use crate::adapters::fetch::text::TextFetcher;
+use crate::adapters::fetch::token_service::HttpTokenService;
 use crate::adapters::fetch::{ClientError, HttpOptions, Sources};
 use crate::domain::integration::Cloud;
 use crate::engine::limits::{Paces, SharedPaces};
@@ -18,7 +24,7 @@ use crate::engine::settings::Settings;
 use crate::ports::budget::Budget;
 use crate::ports::fetcher::Fetcher;
 use crate::ports::integrations::IntegrationChecks;
-use crate::shell::config::{Config, Endpoint, HttpSourceConfig, StoreUrl};
+use crate::shell::config::{AzureConfig, Config, Endpoint, HttpSourceConfig, StoreUrl, process_environment};
 use crate::shell::exit::Failure;
 
 /// The region that is asked first where nobody names one.
@@ -56,7 +62,9 @@ pub fn fetcher(config: &Config, paces: Arc<dyn Budget>, roots: FileRoots) -> Res
     let http = HttpFetcher::new(http_options(&config.sources.http), Arc::clone(&paces)).map_err(bad_tls)?;
     Ok(Arc::new(Sources {
         http: Arc::new(http),
-        s3: Some(s3_fetcher(config, paces)?),
+        s3: Some(s3_fetcher(config, Arc::clone(&paces))?),
+        gcs: Some(gcs_fetcher(config, Arc::clone(&paces))),
+        azure: Some(azure_fetcher(config, paces)),
         file: file_fetcher(config, roots),
         text: Arc::new(TextFetcher),
     }))
@@ -125,7 +133,16 @@ pub fn integration_checks(
     if let Some(region) = &config.aws.region {
         region_of(region).map_err(Failure::bad_input)?;
     }
-    let config = config.clone();
+    let (config, again) = (config.clone(), (config.clone(), Arc::clone(&budget)));
+    let third = again.clone();
+    let google = LazyChecks::new(Cloud::Gcp, move || {
+        let made = gcs(&again.0, Arc::clone(&again.1));
+        async move { made.map(|gcs| Arc::new(GcsChecks::new(Arc::new(gcs))) as Arc<dyn IntegrationChecks>) }
+    });
+    let azure_checks = LazyChecks::new(Cloud::Azure, move || {
+        let made = azure(&third.0, Arc::clone(&third.1)).map_err(|error| tls_line(&error));
+        async move { made.map(|azure| Arc::new(AzureChecks::new(Arc::new(azure))) as Arc<dyn IntegrationChecks>) }
+    });
     let aws = LazyChecks::new(Cloud::Aws, move || {
         let (config, budget) = (config.clone(), Arc::clone(&budget));
         async move {
@@ -134,7 +151,7 @@ pub fn integration_checks(
             Ok(Arc::new(AwsChecks::new(Arc::new(s3), identities)) as Arc<dyn IntegrationChecks>)
         }
     });
-    Ok(vec![Arc::new(aws)])
+    Ok(vec![Arc::new(aws), Arc::new(google), Arc::new(azure_checks)])
 }
 
 async fn s3_with(
@@ -152,6 +169,85 @@ async fn s3_with(
         },
     };
     S3Fetcher::new(options, identities, budget).map_err(|error| tls_line(&error))
+}
+
+/// Reads `gs://` sources with the teams' service accounts, or with the worker's own where a team lists the bucket. Google's
+/// environment is looked at when the first one is read.
+fn gcs_fetcher(config: &Config, budget: Arc<dyn Budget>) -> Arc<dyn Fetcher> {
+    let config = config.clone();
+    Arc::new(LazyFetcher::new(move || {
+        let made = gcs(&config, Arc::clone(&budget)).map(|gcs| Arc::new(gcs) as Arc<dyn Fetcher>);
+        async move { made }
+    }))
+}
+
+fn gcs(config: &Config, budget: Arc<dyn Budget>) -> Result<GcsFetcher, String> {
+    let tokens = HttpTokenService::new().map_err(|error| tls_line(&error))?;
+    let identities = GcpIdentities::new(gcp_options(config), Arc::new(tokens));
+    let gcs = &config.sources.gcs;
+    let options = GcsSourceOptions {
+        endpoint_url: gcs.endpoint_url.as_ref().map(|url| url.expose().clone()),
+        http: HttpOptions {
+            allow_networks: gcs.allow_networks.iter().map(|network| network.get()).collect(),
+            idle_connections_per_host: config.limits.per_bucket.in_flight as usize,
+            ..http_options(&config.sources.http)
+        },
+    };
+    GcsFetcher::new(options, Arc::new(identities), budget).map_err(|error| tls_line(&error))
+}
+
+/// What Google's own tools read of the environment, beside our settings.
+fn gcp_options(config: &Config) -> GcpOptions {
+    let environment: HashMap<String, String> = process_environment().collect();
+    let set = |name: &str| environment.get(name).filter(|value| !value.is_empty());
+    let gcloud = set("CLOUDSDK_CONFIG").map(PathBuf::from);
+    let gcloud = gcloud.or_else(|| set("HOME").map(|home| PathBuf::from(home).join(".config/gcloud")));
+    let endpoint = |endpoint: &Option<Endpoint>| endpoint.as_ref().map(|url| url.expose().clone());
+    GcpOptions {
+        credentials_file: set("GOOGLE_APPLICATION_CREDENTIALS").map(PathBuf::from),
+        well_known_file: gcloud.map(|folder| folder.join("application_default_credentials.json")),
+        metadata_host: set("GCE_METADATA_HOST").cloned(),
+        iam_endpoint_url: endpoint(&config.gcp.iam_endpoint_url),
+        token_url: endpoint(&config.gcp.token_url),
+    }
+}
+
+/// Reads blobs of teams that have a tenant, with a token that this tenant gives our application. Made when the first one is read.
+fn azure_fetcher(config: &Config, budget: Arc<dyn Budget>) -> Arc<dyn Fetcher> {
+    let config = config.clone();
+    Arc::new(LazyFetcher::new(move || {
+        let made = azure(&config, Arc::clone(&budget)).map_err(|error| tls_line(&error));
+        async move { made.map(|made| Arc::new(made) as Arc<dyn Fetcher>) }
+    }))
+}
+
+fn azure(config: &Config, budget: Arc<dyn Budget>) -> Result<AzureFetcher, ClientError> {
+    let application = AzureOptions {
+        client_id: config.azure.client_id.clone(),
+        proof: azure_proof(&config.azure),
+        authority: config.azure.authority_url.expose().clone(),
+    };
+    let identities = AzureIdentities::new(application, Arc::new(HttpTokenService::new()?));
+    let azure = &config.sources.azure;
+    let options = AzureSourceOptions {
+        addressing: match &azure.endpoint_url {
+            Some(endpoint) => BlobAddressing::Endpoint(endpoint.expose().clone()),
+            None => BlobAddressing::Azure { suffixes: azure.host_suffixes.clone() },
+        },
+        http: HttpOptions {
+            allow_networks: azure.allow_networks.iter().map(|network| network.get()).collect(),
+            idle_connections_per_host: config.limits.per_bucket.in_flight as usize,
+            ..http_options(&config.sources.http)
+        },
+    };
+    AzureFetcher::new(options, Arc::new(identities), budget)
+}
+
+/// By what the application proves itself; the configuration has one of the three at most.
+fn azure_proof(azure: &AzureConfig) -> Option<Proof> {
+    let secret = azure.client_secret.as_ref().map(|secret| Proof::Secret(secret.expose().into()));
+    let certificate = azure.certificate_file.clone().map(Proof::CertificateFile);
+    secret.or(certificate).or_else(|| azure.federated_token_file.clone().map(Proof::FederatedTokenFile))
 }
 
 pub(super) fn http_options(http: &HttpSourceConfig) -> HttpOptions {

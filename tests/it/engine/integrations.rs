@@ -103,6 +103,7 @@ impl Town {
                 allow_plain: false,
                 cross_account: CrossAccount::Off,
                 own_bucket: None,
+                azure_suffixes: Vec::new(),
                 profiles: vec!["standard".into()],
             },
             clock: self.clock,

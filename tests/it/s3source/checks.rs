@@ -41,7 +41,7 @@ async fn check(tries: Vec<RoleTried>, expected: [Verdict; 2]) {
     };
     let record = Team { aws: Some(aws), ..Team::default() };
     let team = Arc::new(KnownTeam { id: TeamId::new("acme").unwrap(), record });
-    let findings = checks.check(&CheckAsked { team, places: Vec::new(), cors: None }).await;
+    let findings = checks.check(&CheckAsked { team, places: Vec::new(), objects: Vec::new(), cors_origin: None }).await;
     let found: Vec<(CheckName, Verdict)> = findings.iter().map(|finding| (finding.name, finding.verdict)).collect();
     let names = [CheckName::RoleCanBeAssumed, CheckName::ExternalIdRequired];
     assert_eq!(found, names.into_iter().zip(expected).collect::<Vec<_>>(), "{shown}: {findings:?}");

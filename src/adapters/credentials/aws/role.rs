@@ -2,9 +2,9 @@
 
 use async_trait::async_trait;
 
-use super::kept::Fresh;
+use crate::adapters::credentials::kept::Fresh;
 use crate::domain::fault::AttachmentFault;
-use crate::ports::credentials::AwsCaller;
+use crate::ports::credentials::{AwsCaller, AwsKeys};
 
 /// A role to assume.
 #[derive(Debug)]
@@ -22,7 +22,7 @@ pub(super) trait Assume: Send + Sync + 'static {
     ///
     /// # Errors
     /// `integration_broken` where the role refuses us; what passes for the rest.
-    async fn assume(&self, wanted: &Wanted<'_>) -> Result<Fresh, AttachmentFault>;
+    async fn assume(&self, wanted: &Wanted<'_>) -> Result<Fresh<AwsKeys>, AttachmentFault>;
 
     /// Who the worker itself is.
     ///

@@ -10,7 +10,8 @@ use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue, InvalidHeaderValue}
 use secrecy::ExposeSecret;
 use url::Url;
 
-use super::address::{Located, encoded_query};
+use super::address::Located;
+use crate::adapters::fetch::object_path::encoded_query;
 use crate::domain::digest::Sha256;
 use crate::ports::credentials::AwsKeys;
 

@@ -149,19 +149,32 @@ impl IntegrationChecks for AwsChecks {
                 }
             });
         }
-        if let Some(cors) = &asked.cors {
-            for (bucket, key) in &cors.objects {
+        if let Some(origin) = &asked.cors_origin {
+            for (bucket, key) in places(asked) {
                 findings.push(match door {
-                    Door::Open => self.s3.check_cors(&Self::asked(asked, grant, bucket, key), &cors.origin).await,
+                    Door::Open => self.s3.check_cors(&Self::asked(asked, grant, &bucket, &key), origin).await,
                     Door::Shut => {
                         let message = "not looked at, since the role cannot be assumed";
-                        Finding::about(CheckName::Cors, bucket, Verdict::Unproven, message)
+                        Finding::about(CheckName::Cors, &bucket, Verdict::Unproven, message)
                     }
                 });
             }
         }
         findings
     }
+}
+
+/// Each bucket once, with a key in it.
+fn places(asked: &CheckAsked) -> Vec<(String, String)> {
+    let mut places: Vec<(String, String)> = asked.places.iter().map(|bucket| (bucket.clone(), made_up_key())).collect();
+    for object in &asked.objects {
+        if let Source::S3 { bucket, key, .. } = object
+            && places.iter().all(|(known, _)| known != bucket)
+        {
+            places.push((bucket.clone(), key.clone()));
+        }
+    }
+    places
 }
 
 /// A key that no object has.
