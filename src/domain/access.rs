@@ -175,18 +175,16 @@ impl Grant {
         if let Some(name) = bucket {
             claims.push(Claimed { kind: ClaimKind::Bucket, name, refusal: Code::BucketNotAllowed });
         }
-        match self {
-            Self::AwsRole(role) => {
+        match (self, source) {
+            (Self::AwsRole(role), _) => {
                 let broken = Code::IntegrationBroken;
                 claims.push(Claimed { kind: ClaimKind::Role, name: role.role_arn.clone(), refusal: broken });
                 let id = role.external_id.iter().cloned();
                 claims.extend(id.map(|name| Claimed { kind: ClaimKind::ExternalId, name, refusal: broken }));
             }
-            Self::GcpAccount(account) => claims.extend(gcp::claims(account)),
-            Self::AwsOwn(_) | Self::GcpOwn | Self::AzureTenant(_) | Self::None => {}
-        }
-        if let (Self::AzureTenant(tenant), Source::AzureBlob(blob)) = (self, source) {
-            claims.extend(azure::claims(tenant, blob));
+            (Self::GcpAccount(account), _) => claims.extend(gcp::claims(account)),
+            (Self::AzureTenant(tenant), Source::AzureBlob(blob)) => claims.extend(azure::claims(tenant, blob)),
+            (Self::AwsOwn(_) | Self::GcpOwn | Self::AzureTenant(_) | Self::None, _) => {}
         }
         claims
     }

@@ -19,6 +19,7 @@ use super::pipeline::Pipeline;
 use super::receipts::Receipts;
 use super::recent::Recent;
 use super::records::Records;
+use super::retry_budget::Retries;
 use super::settings::Settings;
 use super::started::Started;
 use super::stop::Stop;
@@ -91,7 +92,7 @@ impl Worker {
             store_gate: gates.store.clone(),
             parts: pools.parts.clone(),
             lanes: Lanes::new(settings.attachments_in_flight, settings.limits.clone()),
-            retry: settings.retry,
+            retries: Retries::new(settings.retry),
             bytes_max: settings.attachment_bytes_max,
             tally: Arc::clone(&tally),
         };

@@ -18,6 +18,7 @@ mod gcssource;
 mod grants;
 mod ground;
 mod layering;
+mod proof;
 mod s3source;
 mod scenario;
 mod sqs;

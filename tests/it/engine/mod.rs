@@ -6,6 +6,8 @@ mod faults;
 mod integrations;
 mod poison;
 mod promises;
+mod retries;
 mod simulation;
+mod watch;
 mod webhooks;
 mod world;

@@ -7,6 +7,7 @@ mod hostile;
 pub(crate) mod server;
 mod statuses;
 mod tls;
+mod token_service;
 
 use std::collections::HashMap;
 use std::io;

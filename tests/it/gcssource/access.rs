@@ -175,7 +175,16 @@ impl Proxy {
 
     /// Breaks the next answer to a GET after so many bytes of its body, which come at this pace.
     pub(super) async fn cut_next_after(&self, bytes: usize, bytes_per_second: usize) {
-        let rule = json!({"method": "GET", "times": 1, "cut_after": bytes, "rate": bytes_per_second, "reset": true});
+        let cut = json!({"method": "GET", "times": 1, "cut_after": bytes, "rate": bytes_per_second, "reset": true});
+        self.rule(&cut).await;
+    }
+
+    /// Flips one bit of the bodies that so many GETs are answered with; none: of all.
+    pub(super) async fn damage(&self, times: Option<u32>) {
+        self.rule(&json!({"method": "GET", "times": times, "corrupt_at": 3})).await;
+    }
+
+    async fn rule(&self, rule: &serde_json::Value) {
         let answer = ask(self.control, "POST", "/rules", "", rule.to_string().as_bytes()).await;
         assert_eq!(answer.status, 200);
     }

@@ -23,7 +23,7 @@ impl Ground {
         google.key_file(US, folder.path()).await;
         std::fs::write(folder.path().join("teams.toml"), teams).unwrap();
         let config = "state_dir = \"state\"\nstore.url = \"file:store\"\nevents.url = \"local:\"\nadmin.listen = \"\"\n\
-                      queue.max_attempts = 1\nretry.base = \"50ms\"\n";
+                      queue.max_attempts = 1\nretry.base = \"50ms\"\nretry.tries = 3\n";
         std::fs::write(folder.path().join("longshore.toml"), config).unwrap();
         Self { folder, endpoint: endpoint.to_owned(), identity_url: google.identity_url() }
     }
@@ -69,12 +69,15 @@ impl Ground {
         }
         let mut outcomes = BTreeMap::new();
         for (team, _) in tasks {
-            let (exit, receipt, err) = self.run(&["receipt", team, &format!("{team}-{id}")]).await;
-            assert_eq!(exit, 0, "{err}");
-            let receipt: Value = serde_json::from_str(&receipt).unwrap();
+            let receipt = self.receipt(team, &format!("{team}-{id}"));
             outcomes.insert((*team).to_owned(), receipt["attachments"][0].clone());
         }
         outcomes
+    }
+
+    fn receipt(&self, team: &str, task: &str) -> Value {
+        let path = self.folder.path().join(format!("store/{team}/receipts/{task}.json"));
+        serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
     }
 
     /// Everything that was written, but the key itself: none of it may hold a secret.
@@ -160,31 +163,42 @@ async fn each_team_reads_with_its_own_grant_and_no_other() {
 #[tokio::test]
 async fn what_one_team_has_claimed_is_no_other_teams_in_any_mode() {
     let google = Google::start().await;
-    let [first, second] = [google.customer().await, google.customer().await];
+    let [first, second, third] = [google.customer().await, google.customer().await, google.customer().await];
     google.grant(&first, &[US], json!({"readers": [US, first.account, second.account]})).await;
     let ground = Ground::new(&google, &format!("http://{}", google.gate()), &first.table("first")).await;
     let (url_first, url_second) = (url(&first), url(&second));
     assert_eq!(code(&ground.work(&[("first", &url_first)]).await["first"]), "stored");
     let (readers, impersonations) = (google.readers().await, google.impersonations(&first).await);
 
-    // Another file knows nothing of the first team; what it claimed is its own all the same.
+    // Other files know nothing of the first team; what it claimed is its own all the same.
     let namesake = Customer {
         account: first.account.replace("@acme.", "@thief."),
         uid: first.uid.clone(),
-        bucket: second.bucket.clone(),
+        bucket: third.bucket.clone(),
     };
     google.grant(&namesake, &[US], json!({"readers": ["allUsers"]})).await;
-    let with_their_account = first.table("thief").replace(&first.bucket, &second.bucket);
-    for (record, url, expected) in [
-        (with_their_account, &url_second, "integration_broken"),
-        (namesake.table("thief"), &url_second, "integration_broken"),
-        (second.table("thief").replace(&second.bucket, &first.bucket), &url_first, "bucket_not_allowed"),
-        (second.table("thief").replace(&second.bucket, "gcs-*"), &url_first, "bucket_not_allowed"),
-        (format!("[thief.gcp]\nbuckets = [\"{}\"]\n", first.bucket), &url_first, "bucket_not_allowed"),
+    let their_account = first.table("account").replace(&first.bucket, &second.bucket);
+    let their_bucket = second.table("bucket").replace(&second.bucket, &first.bucket);
+    let pattern = second.table("pattern").replace(&second.bucket, "gcs-*");
+    let plain = format!("[plain.gcp]\nbuckets = [\"{}\"]\n", first.bucket);
+    let url_third = url(&third);
+    for (teams, tasks) in [
+        (
+            [their_account, namesake.table("uid"), their_bucket].concat(),
+            &[
+                ("account", &url_second, "integration_broken"),
+                ("uid", &url_third, "integration_broken"),
+                ("bucket", &url_first, "bucket_not_allowed"),
+            ][..],
+        ),
+        (pattern, &[("pattern", &url_first, "bucket_not_allowed")][..]),
+        (plain, &[("plain", &url_first, "bucket_not_allowed")][..]),
     ] {
-        std::fs::write(ground.folder.path().join("teams.toml"), &record).unwrap();
-        let found = ground.work(&[("thief", url)]).await;
-        assert_eq!(code(&found["thief"]), expected, "{record}");
+        std::fs::write(ground.folder.path().join("teams.toml"), &teams).unwrap();
+        let found = ground.work(&tasks.iter().map(|(team, url, _)| (*team, url.as_str())).collect::<Vec<_>>()).await;
+        for (team, _, expected) in tasks {
+            assert_eq!(code(&found[*team]), *expected, "{team}");
+        }
     }
     assert_eq!(google.readers().await, readers, "somebody asked for a bucket");
     assert_eq!(google.impersonations(&first).await, impersonations);
@@ -206,8 +220,7 @@ async fn a_redelivery_finds_the_copy_by_its_generation_and_asks_for_no_body() {
     let (exit, _, err) = ground.run_with(&["worker", "--until-empty"], &[lease]).await;
     assert_eq!(exit, 0, "{err}");
     assert_eq!(google.methods().await, ["GET", "HEAD"]);
-    let (_, receipt, _) = ground.run(&["receipt", "acme", "t-1"]).await;
-    let receipt: Value = serde_json::from_str(&receipt).unwrap();
+    let receipt = ground.receipt("acme", "t-1");
     assert_eq!(code(&receipt["attachments"][0]), "stored", "{receipt}");
 }
 
@@ -220,6 +233,26 @@ async fn an_account_without_the_teams_uid_is_a_mistake_of_the_teams_file() {
     let (exit, out, err) = ground.run(&["config", "check"]).await;
     assert_eq!(exit, 64, "{out}{err}");
     assert!(format!("{out}{err}").contains("gcp.uid must be a whole part"), "{out}{err}");
+}
+
+#[tokio::test]
+async fn what_google_asks_patience_for_is_tried_again_and_what_is_damaged_is_never_stored() {
+    let google = Google::start().await;
+    let customer = google.customer().await;
+    let proxy = Proxy::before(&google).await;
+    let ground = Ground::new(&google, &proxy.endpoint, &customer.table("acme")).await;
+    google.fail(&customer.bucket, 2, 403, "rateLimitExceeded").await;
+    proxy.damage(Some(1)).await;
+    // Two refusals, of which the proxy damages the first; then the object, in the very bytes.
+    let stored = &ground.work(&[("acme", &url(&customer))]).await["acme"];
+    assert_eq!(code(stored), "stored", "{stored}");
+    assert_eq!(stored["object"]["sha256"], Sha256::of(b"the content").to_string());
+    assert_eq!(google.statuses().await, [403, 403, 200]);
+    customer.put("b.txt", b"the other content").await;
+    proxy.damage(None).await;
+    let broken = &ground.work(&[("acme", &format!("gs://{}/b.txt", customer.bucket))]).await["acme"];
+    assert_eq!(code(broken), "checksum_mismatch", "{broken}");
+    assert_eq!(google.statuses().await.len(), 3 + 3, "each try in place");
 }
 
 #[tokio::test]
