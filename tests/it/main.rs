@@ -15,6 +15,7 @@ mod engine;
 mod envelopes;
 mod fetch;
 mod gcssource;
+mod grants;
 mod ground;
 mod layering;
 mod proof;

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::shell::config::address::{Endpoint, StoreUrl, TeamsSource};
 use crate::shell::config::text;
+use crate::shell::config::units::TimeSpan;
 
 /// Where the copies go.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
@@ -29,4 +30,6 @@ pub struct StoreConfig {
 pub struct TeamsConfig {
     /// The file or directory.
     pub source: TeamsSource,
+    /// How often a worker looks whether what teams granted is still as it should be; zero: never.
+    pub check_every: TimeSpan,
 }
