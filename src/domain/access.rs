@@ -172,9 +172,6 @@ impl Grant {
             Source::AzureBlob(_) | Source::Http(_) | Source::File(_) | Source::Text(_) => None,
         };
         let mut claims = Vec::new();
-        if let Some(name) = bucket {
-            claims.push(Claimed { kind: ClaimKind::Bucket, name, refusal: Code::BucketNotAllowed });
-        }
         match (self, source) {
             (Self::AwsRole(role), _) => {
                 let broken = Code::IntegrationBroken;
@@ -186,7 +183,19 @@ impl Grant {
             (Self::AzureTenant(tenant), Source::AzureBlob(blob)) => claims.extend(azure::claims(tenant, blob)),
             (Self::AwsOwn(_) | Self::GcpOwn | Self::AzureTenant(_) | Self::None, _) => {}
         }
+        // Last: a place must not become a team's by rights that are not its own.
+        claims.extend(bucket.map(|name| Claimed { kind: ClaimKind::Bucket, name, refusal: Code::BucketNotAllowed }));
         claims
+    }
+
+    /// Whether the rights are the team's own, so that only what is read with them tells that they reach a place. Naming a place
+    /// claims nothing then: else any team could name another's before that one has used it.
+    #[must_use]
+    pub fn is_delegated(&self) -> bool {
+        match self {
+            Self::AwsRole(_) | Self::GcpAccount(_) | Self::AzureTenant(_) => true,
+            Self::None | Self::AwsOwn(_) | Self::GcpOwn => false,
+        }
     }
 }
 
@@ -373,9 +382,9 @@ mod tests {
         assert_eq!(
             kinds,
             [
-                (ClaimKind::Bucket, Code::BucketNotAllowed),
                 (ClaimKind::Role, Code::IntegrationBroken),
                 (ClaimKind::ExternalId, Code::IntegrationBroken),
+                (ClaimKind::Bucket, Code::BucketNotAllowed),
             ]
         );
     }

@@ -63,6 +63,9 @@ const RECOGNISED_SUFFIXES: &[&str] = &[
 /// anywhere, only the scheme is left.
 #[must_use]
 pub fn redacted(text: &str) -> String {
+    if let Some(object) = redacted_object(text) {
+        return object;
+    }
     let Ok(mut url) = Url::parse(text.trim()) else { return redacted_text(text) };
     if url.cannot_be_a_base() {
         return redacted_text(text);
@@ -71,6 +74,17 @@ pub fn redacted(text: &str) -> String {
     url.set_fragment(None);
     strip_user_info(&mut url);
     url.into()
+}
+
+/// A cloud object's address is no URL: its key is raw, so that an encoded one would name another object.
+fn redacted_object(text: &str) -> Option<String> {
+    let (scheme, rest) = text.trim().split_once("://")?;
+    let scheme = ["s3", "gs"].into_iter().find(|known| scheme.eq_ignore_ascii_case(known))?;
+    let (bucket, key) = rest.split_once('/')?;
+    let bucket = bucket.rsplit('@').next().unwrap_or_default();
+    let named = key.split('?').next().unwrap_or_default();
+    let shown: String = format!("{bucket}/{named}").chars().filter(|c| !c.is_control()).collect();
+    Some(format!("{scheme}://{shown}"))
 }
 
 fn redacted_text(text: &str) -> String {
@@ -158,6 +172,8 @@ mod tests {
             ("https://u:p@h.com/a?sig=x#f", "https://h.com/a"),
             ("https://h.com:8443/a%20b?x", "https://h.com:8443/a%20b"),
             ("s3://bucket/key?versionId=1", "s3://bucket/key"),
+            ("s3://bucket/a b+c/ü%20#1.txt", "s3://bucket/a b+c/ü%20#1.txt"),
+            ("GS://u:p@bucket/a", "gs://bucket/a"),
             ("not a url?secret", "not a url"),
             ("//u:p@h/x?y", "…"),
             ("u:p?a@h", "…"),

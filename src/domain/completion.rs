@@ -3,7 +3,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::receipt::Receipt;
+use super::receipt::{Receipt, written_time};
 
 /// A body above this many bytes is cut (Standard Webhooks asks for less than 20 kB).
 pub const BODY_BYTES_MAX: usize = 20_000;
@@ -59,7 +59,7 @@ pub fn cut(data: Map<String, Value>, receipt_uri: &str) -> Map<String, Value> {
 /// Returns the body as JSON, in the shape of Standard Webhooks.
 #[must_use]
 pub fn envelope(receipt: &Receipt, data: &Map<String, Value>) -> Value {
-    json!({"type": kind(receipt), "timestamp": receipt.finished_at, "data": data})
+    json!({"type": kind(receipt), "timestamp": written_time(receipt.finished_at), "data": data})
 }
 
 #[cfg(test)]
@@ -76,6 +76,12 @@ mod tests {
         let body = read(&receipt());
         assert_eq!(body["type"], "task.failed");
         assert_eq!(body["timestamp"], "2026-11-21T20:10:00.123Z");
+        for (at, expected) in [
+            ("2026-11-21T20:10:00Z", "2026-11-21T20:10:00.000Z"),
+            ("2026-11-21T20:10:00.48Z", "2026-11-21T20:10:00.480Z"),
+        ] {
+            assert_eq!(written_time(at.parse().expect("a time")), expected);
+        }
         assert_eq!(body["data"]["attachments"][0]["error"]["code"], "not_found");
         assert_eq!(body["data"]["attachments"][0]["url"], "https://h.com/a.jpg");
         for field in RECEIPT_ONLY {

@@ -126,7 +126,8 @@ fn refuse(source: &Source, team: &Team, policy: &Policy) -> Result<(), Attachmen
             let message = format!("host {host} is not among the team's allowed hosts");
             Err(AttachmentFault::new(Code::BlockedAddress, message))
         }
-        Source::S3 { bucket, .. } if policy.own_bucket.as_ref() == Some(bucket) => {
+        // A store may be asked by S3's protocol and be Google's.
+        Source::S3 { bucket, .. } | Source::Gcs { bucket, .. } if policy.own_bucket.as_ref() == Some(bucket) => {
             Err(AttachmentFault::new(Code::BucketNotAllowed, "internal storage is never a source"))
         }
         Source::Http(_)

@@ -235,9 +235,11 @@ pub struct Receipt {
     /// Which attempt ended it, from 1.
     pub attempt: u32,
     /// When the delivery that ended it began.
+    #[serde(serialize_with = "to_the_millisecond")]
     #[schemars(with = "String")]
     pub started_at: Timestamp,
     /// When it ended; the event's timestamp.
+    #[serde(serialize_with = "to_the_millisecond")]
     #[schemars(with = "String")]
     pub finished_at: Timestamp,
     /// How many attachments ended how.
@@ -256,6 +258,17 @@ pub struct Receipt {
     /// The message that began this round: its redelivery does not begin another.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub began_by: Option<String>,
+}
+
+/// Writes a time with three digits of a second, whatever they are: readers may rely on one form.
+fn to_the_millisecond<S: serde::Serializer>(at: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&written_time(*at))
+}
+
+/// A time as it stands in receipts and completions.
+#[must_use]
+pub fn written_time(at: Timestamp) -> String {
+    format!("{at:.3}")
 }
 
 /// How and when a round went, apart from what the task says.

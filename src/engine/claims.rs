@@ -105,6 +105,18 @@ impl Claims {
         Ok(ClaimAnswer::Ours)
     }
 
+    /// Tells whether a team may use a name: it is its own, or nobody's. Claims nothing.
+    ///
+    /// # Errors
+    /// [`StoreError`]; then nothing is known of the claim, and it must not be taken for ours.
+    pub async fn look(&self, kind: ClaimKind, name: &str, team: &TeamId) -> Result<ClaimAnswer, StoreError> {
+        if self.is_remembered(kind, name, team) {
+            return Ok(ClaimAnswer::Ours);
+        }
+        let holder = self.holder(kind, name).await?;
+        Ok(holder.filter(|holder| holder != team).map_or(ClaimAnswer::Ours, ClaimAnswer::Other))
+    }
+
     /// Tells whose a name is, and claims nothing.
     ///
     /// # Errors

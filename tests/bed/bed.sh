@@ -232,7 +232,7 @@ launch_weed() {
   printf "{\"identities\":[$identity,$identity]}\n" test test "$actions" ours 111122223333 "$actions" >"$BED/data/weed.json"
   spawn weed "$VENV/bin/weed" server -ip=127.0.0.1 -ip.bind=127.0.0.1 -dir="$BED/data/weed" \
     -master.electionTimeout=1s -master.heartbeatInterval=100ms -master.port=9333 -master.volumeSizeLimitMB=1024 \
-    -master.telemetry=false -volume.port=9340 -volume.preStopSeconds=0 -volume.max=40 -filer \
+    -master.telemetry=false -volume.port=9340 -volume.preStopSeconds=0 -volume.max=200 -filer \
     -s3 -s3.port=8333 -s3.config="$BED/data/weed.json" -s3.domainName=s3.localhost -s3.port.iceberg=0 -s3.port.lance=0
 }
 

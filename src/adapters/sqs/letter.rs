@@ -41,6 +41,19 @@ impl Letter {
         Self { body, attributes, trace: parcel.trace.clone(), group: parcel.group.clone() }
     }
 
+    /// Writes a parcel as its sender did, with nothing of ours; `None` for one that SQS does not take so.
+    pub(super) fn bare(parcel: &Parcel) -> Option<Self> {
+        let body = std::str::from_utf8(&parcel.body).ok().filter(|text| !text.is_empty() && is_allowed_text(text))?;
+        let allowed = parcel.attributes.iter().all(|(name, value)| is_allowed_name(name) && value.is_allowed());
+        let letter = Self {
+            body: body.to_owned(),
+            attributes: parcel.attributes.clone(),
+            trace: parcel.trace.clone(),
+            group: parcel.group.clone(),
+        };
+        (allowed && letter.attributes.len() <= ATTRIBUTES_MAX && letter.fits()).then_some(letter)
+    }
+
     /// Writes a parcel whose body and attributes lie at `key` in our store, which is `uri` for a person.
     pub(super) fn pointing(parcel: &Parcel, key: &str, uri: &str) -> Self {
         let mut attributes = own_attributes(parcel);
@@ -51,6 +64,11 @@ impl Letter {
             trace: parcel.trace.clone(),
             group: parcel.group.clone(),
         }
+    }
+
+    /// Whether a reader who knows nothing of ours finds the parcel's body and attributes in it.
+    pub(super) fn holds_all_of(&self, parcel: &Parcel) -> bool {
+        self.fits() && parcel.attributes.iter().all(|(name, value)| self.attributes.get(name) == Some(value))
     }
 
     /// What counts against the largest message and the largest batch.

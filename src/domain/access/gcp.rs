@@ -156,9 +156,9 @@ mod tests {
             assert_eq!(
                 claims,
                 [
-                    (ClaimKind::Bucket, "gs://acme-raw", Code::BucketNotAllowed),
                     (ClaimKind::ServiceAccount, ACCOUNT, Code::IntegrationBroken),
                     (ClaimKind::Uid, "ab12cd34", Code::IntegrationBroken),
+                    (ClaimKind::Bucket, "gs://acme-raw", Code::BucketNotAllowed),
                 ]
             );
         }

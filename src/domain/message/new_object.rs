@@ -113,8 +113,8 @@ fn read_record(index: usize, record: Value) -> Result<Option<NewObject>, Problem
 fn new_object(
     bucket: String, key: String, object: &mut Fields, [version, etag, sequencer]: [&str; 3],
 ) -> Result<NewObject, Problem> {
-    source::check_object(&bucket, &key)
-        .map_err(|fault| object.problem("key", &format!("is none: {}", fault.message)))?;
+    let checked = source::check_bucket_of_s3(&bucket).and_then(|()| source::check_object(&bucket, &key));
+    checked.map_err(|fault| object.problem("key", &format!("is none: {}", fault.message)))?;
     let version = object.text(version)?.filter(|version| version != NO_VERSION && !version.is_empty());
     let pin = match (version, object.text(etag)?.filter(|etag| !etag.is_empty())) {
         (Some(version), _) => Pin::Version(version),

@@ -33,6 +33,7 @@ pub(super) fn read(items: Vec<Value>) -> Result<Pointer, Problem> {
     let mut fields = Fields::below(object, "the pointer's ".to_owned());
     let mut text = |name: &str| fields.text(name)?.ok_or_else(|| format!("the pointer's {name} is missing"));
     let (bucket, key) = (text("s3BucketName")?, text("s3Key")?);
-    source::check_object(&bucket, &key).map_err(|fault| format!("the pointer: {}", fault.message))?;
+    let checked = source::check_bucket_of_s3(&bucket).and_then(|()| source::check_object(&bucket, &key));
+    checked.map_err(|fault| format!("the pointer: {}", fault.message))?;
     Ok(Pointer { bucket, key })
 }

@@ -64,6 +64,11 @@ impl Lane {
         (self.in_flight > 0 || now < *until).then_some(fault)
     }
 
+    /// Whether its host has refused everything for some pauses.
+    pub(super) fn is_struggling(&self) -> bool {
+        self.pace.is_struggling()
+    }
+
     /// Follows what a request showed.
     pub(super) fn follow(
         &mut self, sign: Sign, fault: Option<&AttachmentFault>, (began, now): (Instant, Instant), most: usize,

@@ -10,6 +10,8 @@ mod shares;
 mod turns;
 
 use std::collections::HashMap;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::time::Duration;
 
@@ -62,7 +64,18 @@ impl Lanes {
     /// The fault of another one of the same lane, whose host cannot be connected to: one is tried from time to time, and speaks
     /// for all that wait or come meanwhile.
     pub async fn enter(&self, team: &KnownTeam, place: &Place) -> Result<InFlight, AttachmentFault> {
-        let mut waiting = Waiting::begin(&self.0, team, place)?;
+        self.enter_from(team, place, &InLine::default()).await
+    }
+
+    /// The same for one that may have waited before: it keeps its place in the line, so that what is tried again does not go
+    /// behind all that was never tried, and a host that refuses each thing once comes to its first good answer soon.
+    ///
+    /// # Errors
+    /// As [`Lanes::enter`].
+    pub async fn enter_from(
+        &self, team: &KnownTeam, place: &Place, in_line: &InLine,
+    ) -> Result<InFlight, AttachmentFault> {
+        let mut waiting = Waiting::begin(&self.0, team, place, in_line)?;
         self.0.run();
         match (&mut waiting.call).await {
             Ok(call) => call,
@@ -82,6 +95,13 @@ impl Lanes {
     #[must_use]
     pub fn is_dead(&self, team: &TeamId, place: &Place) -> bool {
         self.0.state().turns.is_dead(team, place, Instant::now())
+    }
+
+    /// Whether the host of a lane has refused everything for a while: then what failed there comes again with its message, and
+    /// the pauses are for what was not tried yet.
+    #[must_use]
+    pub fn is_struggling(&self, team: &TeamId, place: &Place) -> bool {
+        self.0.state().turns.is_struggling(team, place)
     }
 
     /// How long one more attachment would wait, as far as can be told.
@@ -172,6 +192,11 @@ impl Drop for Alarm {
     }
 }
 
+/// The place in its lane's line that one attachment has, once it has waited there. It waits there once at a time; clones share
+/// the place.
+#[derive(Debug, Clone, Default)]
+pub struct InLine(Arc<AtomicU64>);
+
 /// One that waits in its lane.
 struct Waiting<'a> {
     shared: &'a Arc<Shared>,
@@ -182,7 +207,9 @@ struct Waiting<'a> {
 }
 
 impl<'a> Waiting<'a> {
-    fn begin(shared: &'a Arc<Shared>, team: &KnownTeam, place: &Place) -> Result<Self, AttachmentFault> {
+    fn begin(
+        shared: &'a Arc<Shared>, team: &KnownTeam, place: &Place, in_line: &InLine,
+    ) -> Result<Self, AttachmentFault> {
         let (caller, call) = oneshot::channel();
         let (team_limit, limit) = (shared.table.team(team), shared.table.place(place));
         let team_terms = TeamTerms {
@@ -192,7 +219,12 @@ impl<'a> Waiting<'a> {
         };
         let place_terms = PlaceTerms { in_flight: limit.in_flight, per_second: limit.requests_per_second };
         let mut state = shared.state();
-        let ticket = state.turns.wait((&team.id, team_terms), (place, place_terms), Instant::now())?;
+        let (id, terms, now) = ((&team.id, team_terms), (place, place_terms), Instant::now());
+        let ticket = match in_line.0.load(Relaxed) {
+            0 => state.turns.wait(id, terms, now)?,
+            before => state.turns.wait_with(before, id, terms, now)?,
+        };
+        in_line.0.store(ticket, Relaxed);
         state.callers.insert(ticket, caller);
         drop(state);
         Ok(Self { shared, team: team.id.clone(), place: place.clone(), ticket, call })

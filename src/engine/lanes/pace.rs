@@ -18,7 +18,9 @@ const WEIGHT: f64 = 1.0 / 16.0;
 const CUT_FROM: f64 = 0.2;
 /// The first and the longest pause at a window of one.
 const PAUSE_FIRST: Duration = Duration::from_millis(250);
-const PAUSE_LONGEST: Duration = Duration::from_secs(30);
+const PAUSE_LONGEST: Duration = Duration::from_secs(5);
+/// After so many pauses in a row nothing is tried again here and now.
+const STRUGGLING_FROM: u32 = 5;
 /// From so many failed connections in a row on, one try speaks for all; the first and the longest time until the next try.
 const UNREACHABLE_FROM: u32 = 3;
 const TRIED_AGAIN_FIRST: Duration = Duration::from_secs(1);
@@ -69,6 +71,11 @@ impl Pace {
     pub(super) fn unreachable_for(&self) -> Option<Duration> {
         let times = self.unreachable.checked_sub(UNREACHABLE_FROM)?;
         Some(TRIED_AGAIN_FIRST.saturating_mul(1 << times.min(10)).min(TRIED_AGAIN_LAST))
+    }
+
+    /// Whether it has paused some times in a row without a good answer.
+    pub(super) fn is_struggling(&self) -> bool {
+        self.pauses >= STRUGGLING_FROM
     }
 
     /// Follows the sign of a request that began at `began`; returns how long to pause.
@@ -175,7 +182,7 @@ mod tests {
         }
         assert_eq!(pace.window(32), 1);
         assert_eq!(pauses[..3], [250, 500, 1000].map(Duration::from_millis));
-        assert_eq!(pauses.last(), Some(&secs(30)));
+        assert_eq!(pauses.last(), Some(&PAUSE_LONGEST));
         pace.follow(Sign::Well, now, now, 32);
         pace.follow(OVERLOADED, now + secs(20), now + secs(20), 32);
         assert_eq!(pace.window(32), 1);

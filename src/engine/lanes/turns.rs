@@ -95,12 +95,23 @@ impl Turns {
     /// # Errors
     /// The fault of one that was tried for all, where the host cannot be connected to.
     pub(super) fn wait(
-        &mut self, (team, terms): (&TeamId, TeamTerms), (place, place_terms): (&Place, PlaceTerms), now: Instant,
+        &mut self, team: (&TeamId, TeamTerms), place: (&Place, PlaceTerms), now: Instant,
+    ) -> Result<Ticket, AttachmentFault> {
+        self.last_ticket += 1;
+        self.wait_with(self.last_ticket, team, place, now)
+    }
+
+    /// One waits again, at the place that it had: it goes before those that came later.
+    ///
+    /// # Errors
+    /// As [`Turns::wait`].
+    pub(super) fn wait_with(
+        &mut self, ticket: Ticket, (team, terms): (&TeamId, TeamTerms), (place, place_terms): (&Place, PlaceTerms),
+        now: Instant,
     ) -> Result<Ticket, AttachmentFault> {
         if self.lanes > self.forget_above {
             self.forget_unused(now);
         }
-        self.last_ticket += 1;
         self.places.entry(place.clone()).or_insert_with(|| Stand::new(place_terms)).terms = place_terms;
         let level = self.level;
         let team = self.teams.entry(team.clone()).or_insert_with(|| Team::new(terms, level));
@@ -116,9 +127,9 @@ impl Turns {
         if let Some(fault) = lane.shared_fault(now) {
             return Err(fault.clone());
         }
-        lane.waiting.insert(self.last_ticket);
+        lane.waiting.insert(ticket);
         team.waiting.insert(place.clone());
-        Ok(self.last_ticket)
+        Ok(ticket)
     }
 
     /// One that waited does so no more.
@@ -241,6 +252,12 @@ impl Turns {
     pub(super) fn is_dead(&self, team: &TeamId, place: &Place, now: Instant) -> bool {
         let lane = self.teams.get(team).and_then(|team| team.lanes.get(place));
         lane.is_some_and(|lane| lane.shared_fault(now).is_some())
+    }
+
+    /// Whether a lane has only seen trouble for some pauses.
+    pub(super) fn is_struggling(&self, team: &TeamId, place: &Place) -> bool {
+        let lane = self.teams.get(team).and_then(|team| team.lanes.get(place));
+        lane.is_some_and(Lane::is_struggling)
     }
 
     /// How long one that comes to a lane now will wait, as far as can be told.

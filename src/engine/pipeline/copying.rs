@@ -13,6 +13,7 @@ use crate::domain::id::TeamId;
 use crate::domain::plan::{Plan, Planned, Way};
 use crate::domain::receipt::Outcome;
 use crate::domain::task::{Attachment, Task};
+use crate::engine::lanes::InLine;
 use crate::engine::lease::Held;
 use crate::engine::progress::{Gait, LOOK_EVERY, Progress, Watch};
 use crate::engine::transfer::{Job, Tried};
@@ -69,6 +70,7 @@ impl Pipeline {
             profile: profile.clone(),
             look,
             progress: Arc::clone(&progress),
+            in_line: InLine::default(),
         };
         let mut running = FuturesUnordered::new();
         let hold_over = tokio::time::sleep(self.settings.hold_for_copying());

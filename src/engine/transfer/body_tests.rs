@@ -43,6 +43,7 @@ fn job() -> Job {
         profile: Profile { name: "standard".into(), fingerprint: "standard@0".into() },
         look: false,
         progress: std::sync::Arc::default(),
+        in_line: crate::engine::lanes::InLine::default(),
     }
 }
 

@@ -15,9 +15,9 @@ use std::time::Duration;
 use tokio::time::sleep;
 use tracing::debug;
 
-use super::claims::{ClaimAnswer, Claims};
+use super::claims::{ClaimAnswer, ClaimKind, Claims};
 use super::integrations::standing::Standing;
-use super::lanes::{InFlight, Lanes, is_hosts_trouble};
+use super::lanes::{InFlight, InLine, Lanes, is_hosts_trouble};
 use super::memory::Parts;
 use super::outage::Gate;
 use super::progress::Progress;
@@ -61,6 +61,8 @@ pub struct Job {
     pub look: bool,
     /// How far its delivery is; told by the attachment itself.
     pub progress: Arc<Progress>,
+    /// Where it stands in its lane's line.
+    pub in_line: InLine,
 }
 
 impl Job {
@@ -140,6 +142,15 @@ pub struct Transfer {
     pub tally: Arc<Tally>,
 }
 
+/// When something is claimed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Claiming {
+    /// Before it is used.
+    Before,
+    /// When it has answered.
+    Read,
+}
+
 impl Transfer {
     /// Copies one attachment and says what became of it. Waits as long as the store is away: whoever holds a deadline races
     /// it with this.
@@ -165,7 +176,8 @@ impl Transfer {
                 Err(fault) => fault,
             };
             job.progress.fail();
-            if fault.is_unreached && self.lanes.is_dead(team, &place) {
+            let is_dead = fault.is_unreached && self.lanes.is_dead(team, &place);
+            if is_dead || is_hosts_trouble(&fault) && self.lanes.is_struggling(team, &place) {
                 return self.give_up(job, &fault, tried).await;
             }
             match self.retries.next(team, &place, fault.fault(), tried) {
@@ -190,7 +202,7 @@ impl Transfer {
     /// Waits for the lane's turn. Meanwhile the delivery does nothing for this attachment.
     async fn enter(&self, job: &Job) -> Result<InFlight, AttachmentFault> {
         let waiting = job.progress.waiting();
-        let in_flight = self.lanes.enter(&job.team, &job.source.place()).await?;
+        let in_flight = self.lanes.enter_from(&job.team, &job.source.place(), &job.in_line).await?;
         drop(waiting);
         job.progress.begin();
         Ok(in_flight)
@@ -198,6 +210,7 @@ impl Transfer {
 
     async fn open_and_copy(&self, job: &Job, in_flight: &mut InFlight) -> Result<Stored, AttachmentFault> {
         let fetched = self.fetcher.open(job.request(Want::Body)).await?;
+        self.claim(job, Claiming::Read).await?;
         let id = job.object_id(fetched.version.pin());
         if job.look
             && fetched.version.pin().is_some()
@@ -210,10 +223,18 @@ impl Transfer {
         self.copy(job, &id, (fetched, grant), in_flight).await
     }
 
-    /// Makes sure that what the grant uses is the team's own, before it is used first.
-    async fn claim(&self, job: &Job) -> Result<(), AttachmentFault> {
+    /// Makes sure that what the grant uses is the team's own: before it is used first, and, for a place that is read with the
+    /// team's own rights, once these have been shown to reach it.
+    async fn claim(&self, job: &Job, when: Claiming) -> Result<(), AttachmentFault> {
         for claimed in job.grant.claims(&job.source) {
-            let answer = self.ask_store(|| self.claims.claim(claimed.kind, &claimed.name, &job.team.id)).await?;
+            let is_place = matches!(claimed.kind, ClaimKind::Bucket | ClaimKind::Account);
+            let only_looks = when == Claiming::Before && is_place && job.grant.is_delegated();
+            let (kind, name, team) = (claimed.kind, claimed.name.as_str(), &job.team.id);
+            let answer = if only_looks {
+                self.ask_store(|| self.claims.look(kind, name, team)).await?
+            } else {
+                self.ask_store(|| self.claims.claim(kind, name, team)).await?
+            };
             match answer {
                 ClaimAnswer::Ours => {}
                 // Whose it is instead is nothing for this team to know.
@@ -233,7 +254,7 @@ impl Transfer {
     /// by the version that the source tells in a `HEAD`. A source that answers no `HEAD` is simply opened; a host that is in
     /// trouble is not asked twice.
     async fn look(&self, job: &Job) -> Result<Looked, AttachmentFault> {
-        self.claim(job).await?;
+        self.claim(job, Claiming::Before).await?;
         if !job.look {
             return Ok(Looked::Nothing);
         }

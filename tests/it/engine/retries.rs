@@ -7,6 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::{StreamExt, stream};
+use longshore::adapters::memory::fetcher::MemoryObject;
 use longshore::domain::facts::SourceVersion;
 use longshore::domain::fault::{AttachmentFault, Code};
 use longshore::domain::receipt::Status;
@@ -159,4 +160,23 @@ async fn tries_that_failed_together_do_not_come_back_together() {
     assert!(shortest < 60 && longest > 140 && longest <= 201, "waits from {shortest} to {longest} ms");
     waits.dedup();
     assert!(waits.len() > 20, "only {} different moments", waits.len());
+}
+
+/// Dozens of one host's URLs that each refuse their first request: all that failed went behind all that was never tried, and at
+/// a window of one each refusal doubled the pause, so that minutes went by without one good answer.
+#[tokio::test(start_paused = true)]
+async fn a_host_that_refuses_each_thing_once_is_through_in_seconds() {
+    let world = World::new();
+    let urls: Vec<String> = (0..50).map(|number| format!("https://shy/{number}")).collect();
+    for url in &urls {
+        let busy = AttachmentFault::new(Code::Unavailable, "busy").with_status(503);
+        world.put(url, MemoryObject::new("hello").failing(1, busy));
+    }
+    let urls: Vec<&str> = urls.iter().map(String::as_str).collect();
+    world.send(&task("t", &urls)).await;
+    let began = Instant::now();
+    world.work().await;
+    let receipt = world.receipt("t", 1).await.expect("the task has ended");
+    assert_eq!(receipt.counts.stored, 50);
+    assert!(began.elapsed() < Duration::from_secs(60), "it took {:?}", began.elapsed());
 }

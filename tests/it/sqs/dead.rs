@@ -60,7 +60,12 @@ async fn others_can_read_why_a_message_died_and_whose_it_is() {
         shown.visibility_timeout(0).send().await.unwrap();
         assert_eq!(pair.dead_letters().replay(&Chosen::All).await.unwrap(), 1);
         let again = take_one(&queue).await;
-        assert_eq!(again.message, delivery.message, "all ten attributes are back");
+        assert_eq!(again.message.attributes, delivery.message.attributes, "all ten attributes are back");
+        assert_eq!(again.message.body, delivery.message.body);
+        queue.settle(&again.lease, &Settlement::HandBack { delay: Duration::ZERO }).await.unwrap();
+        let names: Vec<String> =
+            pair.look(&pair.tasks).await[0].message_attributes.as_ref().unwrap().keys().cloned().collect();
+        assert!(names.iter().all(|name| !name.starts_with("longshore-")), "others see what was sent: {names:?}");
     }
 }
 
