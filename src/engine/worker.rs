@@ -83,6 +83,7 @@ impl Worker {
             fetcher: Arc::clone(&ports.fetcher),
             claims: Claims::new(Arc::clone(&ports.store), ports.clock),
             store_gate: gates.store.clone(),
+            way_out: gates.way_out.clone(),
             parts: pools.parts.clone(),
             lanes: Lanes::new(settings.attachments_in_flight, settings.limits.clone()),
             retry: settings.retry,

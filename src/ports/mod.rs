@@ -9,6 +9,7 @@ pub mod envelopes;
 pub mod fetcher;
 pub mod publisher;
 pub mod queue;
+pub mod service;
 pub mod store;
 pub mod teams;
 pub mod webhook;

@@ -10,6 +10,7 @@
 mod amqp;
 mod bed;
 mod cli;
+mod directory;
 mod engine;
 mod envelopes;
 mod fetch;

@@ -103,6 +103,12 @@ impl AddressGuard {
         Self { public: false, ..Self::new(allow) }
     }
 
+    /// A guard that lets through every address, for hosts that the operator named.
+    #[must_use]
+    pub fn everywhere() -> Self {
+        Self::new(["0.0.0.0/0", "::/0"].map(net).to_vec())
+    }
+
     /// Checks one address.
     ///
     /// # Errors

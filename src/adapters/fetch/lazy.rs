@@ -63,7 +63,7 @@ mod tests {
             async move { if call == 0 { Err("not yet".to_owned()) } else { Ok(Arc::new(TextFetcher) as Arc<dyn Fetcher>) } }
         });
         assert_eq!(calls.load(SeqCst), 0);
-        let fault = lazy.open(request()).await.err().expect("the first call fails");
+        let fault = lazy.open(request()).await.expect_err("the first call fails");
         assert_eq!((fault.code, fault.message.as_str()), (Code::Internal, "not yet"));
         for _ in 0..3 {
             lazy.open(request()).await.expect("a text is always there");

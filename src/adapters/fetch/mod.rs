@@ -6,6 +6,7 @@ pub mod address_guard;
 mod answer;
 mod body;
 mod client;
+mod connect;
 mod decode;
 pub mod file;
 pub mod http;
@@ -14,8 +15,11 @@ pub mod lazy;
 mod part;
 pub mod resolve;
 pub mod s3;
+pub mod service;
 pub mod text;
 mod trouble;
+mod user_info;
+mod way_out;
 pub mod webhook;
 mod wire;
 
@@ -29,6 +33,7 @@ use crate::ports::fetcher::{FetchRequest, Fetched, Fetcher};
 
 pub use client::{ClientError, system_roots};
 pub use http_options::HttpOptions;
+pub use way_out::{EgressProxy, WayOut};
 
 /// Opens each source with the fetcher of its kind.
 #[derive(Clone)]

@@ -11,7 +11,7 @@ use tokio::net::TcpListener;
 use super::server::{Server, answer, redirect};
 use super::{Script, fetcher, fetcher_with, options, read};
 
-/// Hosts that are this machine, another internal one, or nobody's, in every spelling that we know of.
+/// Hosts that are this machine, another internal one, or nobody's, in spellings that were seen somewhere.
 const HOSTS: &[&str] = &[
     // Loopback in IPv4: short, octal, hexadecimal, decimal, mixed, padded, with a dot behind.
     "127.0.0.1",
@@ -115,7 +115,10 @@ const HOSTS: &[&str] = &[
     "203.0.113.1",
     "192.88.99.1",
     "192.0.0.1",
-    // Names that answer something internal, alone or among public addresses.
+];
+
+/// Names that answer something internal, alone or among public addresses.
+const NAMES: &[&str] = &[
     "loop.test",
     "LOOP.test",
     "loop.test.",
@@ -138,8 +141,72 @@ const HOSTS: &[&str] = &[
     "mixed-v6.test",
 ];
 
+/// Addresses that every spelling is made of: loopback, private, metadata services and the clouds' host agents.
+const INTERNAL: [[u8; 4]; 8] = [
+    [127, 0, 0, 1],
+    [127, 8, 9, 10],
+    [10, 1, 2, 3],
+    [192, 168, 255, 254],
+    [169, 254, 169, 254],
+    [168, 63, 129, 16],
+    [100, 100, 100, 200],
+    [192, 0, 0, 192],
+];
+
+/// The ways in which URL parsers, resolvers and IPv6 write one IPv4 address.
+fn spellings([a, b, c, d]: [u8; 4]) -> Vec<String> {
+    let whole = u32::from_be_bytes([a, b, c, d]);
+    let (low24, low16) = (whole & 0x00ff_ffff, whole & 0xffff);
+    let (high, low) = (whole >> 16, whole & 0xffff);
+    let mut found = vec![
+        format!("{a}.{b}.{c}.{d}"),
+        format!("{a}.{b}.{c}.{d}."),
+        format!("{a}.{b}.{low16}"),
+        format!("{a}.{low24}"),
+        format!("{whole}"),
+        format!("{whole}."),
+        format!("{whole:#x}"),
+        format!("0X{whole:X}"),
+        format!("0x00000000{whole:x}"),
+        format!("0{whole:o}"),
+        format!("{a:#x}.{b:#x}.{c:#x}.{d:#x}"),
+        format!("0{a:o}.0{b:o}.0{c:o}.0{d:o}"),
+        format!("00000{a:o}.0{b:o}.0{c:o}.{d}"),
+        format!("{a:#x}.{low24}"),
+        format!("0{a:o}.{b:#x}.{low16}"),
+        format!("{a}。{b}．{c}｡{d}"),
+        format!("{a}.{b}.{c}.{d}").replace('1', "%31"),
+    ];
+    found.extend([
+        format!("[::ffff:{a}.{b}.{c}.{d}]"),
+        format!("[0:0:0:0:0:FFFF:{high:x}:{low:04X}]"),
+        format!("[::{a}.{b}.{c}.{d}]"),
+        format!("[::ffff:0:{a}.{b}.{c}.{d}]"),
+        format!("[64:ff9b::{a}.{b}.{c}.{d}]"),
+        format!("[64:ff9b::{high:x}:{low:x}]"),
+        format!("[64:ff9b:1::{a}.{b}.{c}.{d}]"),
+        format!("[64:ff9b:1:7f00::{high:x}:{low:x}]"),
+        format!("[2002:{high:x}:{low:x}::1]"),
+        format!("[2001:0:{high:x}:{low:x}::1]"),
+        format!("[2001:0:808:808::{:x}:{:x}]", high ^ 0xffff, low ^ 0xffff),
+        format!("[fe80::5efe:{a}.{b}.{c}.{d}]"),
+        format!("[2a00:1450::5efe:{a}.{b}.{c}.{d}]"),
+        format!("[2a00:1450:0:1:200:5efe:{high:x}:{low:x}]"),
+    ]);
+    found
+}
+
+/// Hosts that mean harm by themselves, whatever a name server says.
+pub(crate) fn literal_hosts() -> Vec<String> {
+    let fixed = HOSTS.iter().map(|host| (*host).to_owned());
+    let mut hosts: Vec<String> = fixed.chain(INTERNAL.into_iter().flat_map(spellings)).collect();
+    hosts.sort();
+    hosts.dedup();
+    hosts
+}
+
 /// What those names answer. 127.0.0.2 is the only address that the fetcher under test may reach, and stands for the public.
-fn names() -> Arc<Script> {
+pub(crate) fn names() -> Arc<Script> {
     Script::new(&[
         ("open.test", &[&["127.0.0.2"]]),
         ("loop.test", &[&["127.0.0.1"]]),
@@ -161,19 +228,19 @@ fn names() -> Arc<Script> {
     ])
 }
 
-fn guarded() -> HttpOptions {
+pub(crate) fn guarded() -> HttpOptions {
     HttpOptions { allow_networks: vec!["127.0.0.2/32".parse().unwrap()], ..options() }
 }
 
 /// What nobody may reach: a server on loopback, on IPv6 too where the machine has it.
-struct Secret {
-    port: u16,
+pub(crate) struct Secret {
+    pub(crate) port: u16,
     v4: Server,
     v6: Option<Server>,
 }
 
 impl Secret {
-    async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let v4 = Server::saying(answer(200, "", b"secret")).await;
         let port = v4.address.port();
         let free = TcpListener::bind(("::1", port)).await.is_ok();
@@ -184,21 +251,30 @@ impl Secret {
         Self { port, v4, v6 }
     }
 
-    fn reached(&self) -> usize {
+    pub(crate) fn reached(&self) -> usize {
         self.v4.connections() + self.v6.as_ref().map_or(0, Server::connections)
     }
 }
 
 /// Asks for `url`, which must be refused as such or be `otherwise`.
-async fn check(fetcher: &HttpFetcher, url: &str, otherwise: Code) {
+pub(crate) async fn check(fetcher: &HttpFetcher, url: &str, otherwise: Code) {
     let found = read(fetcher, url).await;
     assert!(found == Err(Code::BlockedAddress) || found == Err(otherwise), "{url}: {found:?}");
 }
 
 /// Every host with the ways to write it into a URL.
-fn urls(port: u16) -> Vec<String> {
-    let plain = HOSTS.iter().map(|host| format!("http://{host}:{port}/"));
-    let tls = HOSTS.iter().map(|host| format!("https://{host}:{port}/"));
+pub(crate) fn urls(port: u16) -> Vec<String> {
+    let names = NAMES.iter().map(|name| (*name).to_owned());
+    urls_of(literal_hosts().into_iter().chain(names), port)
+}
+
+/// The same for hosts that need no name server.
+pub(crate) fn literal_urls(port: u16) -> Vec<String> {
+    urls_of(literal_hosts().into_iter(), port)
+}
+
+fn urls_of(hosts: impl Iterator<Item = String>, port: u16) -> Vec<String> {
+    let both = hosts.flat_map(|host| [format!("http://{host}:{port}/"), format!("https://{host}:{port}/")]);
     let tricks = [
         format!("http://open.test@127.0.0.1:{port}/"),
         format!("http://open.test:80@127.0.0.1:{port}/"),
@@ -213,8 +289,18 @@ fn urls(port: u16) -> Vec<String> {
         format!("http://127.0.0.1:{port}?@open.test/"),
         format!("http://a@b@127.0.0.1:{port}/"),
         format!("http://127.0.0.1:0{port}/"),
+        format!("http://[::1]:{port}@127.0.0.1:{port}/"),
+        format!("http://127.0.0.1%00.open.test:{port}/"),
+        format!("http://127.0.0.1%0d%0a:{port}/"),
+        format!("http://127.0.0.1 .open.test:{port}/"),
+        format!("ht\ttp://127.0.0.\n1:{port}/"),
+        "http://127.0.0.1/".to_owned(),
+        "http://127.0.0.1:22/".to_owned(),
+        "http://127.0.0.1:0/".to_owned(),
+        "http://127.0.0.1:65535/".to_owned(),
+        "https://[::1]/".to_owned(),
     ];
-    plain.chain(tls).chain(tricks).collect()
+    both.chain(tricks).collect()
 }
 
 #[tokio::test]
@@ -229,12 +315,17 @@ async fn no_hostile_url_reaches_the_listener() {
     let secret = Secret::start().await;
     let fetcher = fetcher_with(guarded(), names(), Arc::default());
     let urls = urls(secret.port);
-    assert!(urls.len() >= 200, "{}", urls.len());
+    assert!(urls.len() >= 300, "{}", urls.len());
     for url in urls {
         // Some of the spellings are no URL at all.
         check(&fetcher, &url, Code::BadUrl).await;
     }
     assert_eq!(secret.reached(), 0);
+}
+
+/// Whether a redirect to it leads, from an http URL, to another page of the same server.
+pub(crate) fn is_relative(url: &str) -> bool {
+    url.starts_with("http:127") || url.starts_with("http:/1")
 }
 
 #[tokio::test]
@@ -247,11 +338,11 @@ async fn no_redirect_reaches_the_listener() {
     let own = format!("http://open.test:{}/", open.address.port());
     let mut asked = 0;
     for url in urls(secret.port) {
-        if url.starts_with("http:127") || url.starts_with("http:/1") {
-            // Relative to an http URL this is another page of the same server.
+        if is_relative(&url) {
             continue;
         }
-        *location.lock().unwrap() = url;
+        // What no field can hold, a URL may not need.
+        *location.lock().unwrap() = url.replace(['\t', '\n'], "");
         // A redirect to what is no URL leads nowhere.
         check(&fetcher, &own, Code::HttpStatus).await;
         asked += 1;
