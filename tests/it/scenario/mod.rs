@@ -29,6 +29,7 @@ mod bad_input;
 mod broker_restarts;
 mod crowds;
 mod dead_letters;
+mod hostile;
 mod killed;
 mod long_download;
 mod memory;

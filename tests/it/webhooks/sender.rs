@@ -14,6 +14,7 @@ use longshore::testing::contracts::webhook::{Told, WebhookFixture};
 use tokio::time::Instant;
 
 use super::receiver::{Does, Receiver};
+use crate::fetch::hostile::{Secret, names, urls};
 use crate::scenario::proxy::{Kind, PASSWORD, Proxy};
 
 const TIMEOUT: Duration = Duration::from_millis(700);
@@ -214,6 +215,20 @@ impl WebhookFixture for OverHttp {
 }
 
 longshore::webhook_contract!(OverHttp, #[tokio::test]);
+
+#[tokio::test]
+async fn no_hostile_url_gets_a_webhook() {
+    let secret = Secret::start().await;
+    let sender = sender(&["127.0.0.2/32"], names());
+    let hostile: Vec<String> = urls(secret.port).into_iter().filter(|url| url::Url::parse(url).is_ok()).collect();
+    assert!(hostile.len() >= 300, "{}", hostile.len());
+    for reach in [Reach::Public, Reach::AllowedOnly] {
+        for url in &hostile {
+            check_blocked(&sender, url, reach).await;
+        }
+    }
+    assert_eq!(secret.reached(), 0);
+}
 
 #[tokio::test]
 async fn webhooks_leave_by_the_proxy_and_the_guard_holds_behind_it() {
