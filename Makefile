@@ -23,7 +23,7 @@ test: bed ## runs every test against the real services; ends with the counts
 	@cargo nextest run --locked --features testing
 
 test-long: bed ## runs every scenario at its whole size (minutes of outage, gigabytes) and on FIFO queues too: half an hour
-	@LONGSHORE_TEST_LONG=1 cargo nextest run --locked --features testing --ignore-default-filter -E 'test(/^scenario::/)'
+	@LONGSHORE_TEST_LONG=1 cargo nextest run --locked --features testing --ignore-default-filter -E 'test(/^scenario::/) | test(/::long::/)'
 
 proof: bed ## looks at 200,000 seeds of the simulation, optimised, and runs every scenario whole
 	@LONGSHORE_TEST_SEEDS=200000 cargo nextest run --locked --features testing --cargo-profile proof -E 'test(simulation)' --no-capture

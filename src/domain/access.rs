@@ -1,10 +1,15 @@
 //! With whose rights a source is read: one rule decides, and there is never a fall-back to a weaker identity.
 //!
 //! `s3://` is read with the team's role if it has one, and then only with that role; without a role with the worker's own
-//! identity, as far as the deployment's cross-account rule allows. Any other URL is read without any credential.
+//! identity, as far as the deployment's cross-account rule allows. Blobs in Azure Storage are read with the consent of the
+//! team's own tenant: [`azure`]. Any other URL is read without any credential.
+
+pub mod azure;
 
 use serde::{Deserialize, Serialize};
 
+use self::azure::AzureTenant;
+use super::azure_blob;
 use super::fault::{AttachmentFault, Code};
 use super::source::Source;
 use super::team::{AwsGrant, Team};
@@ -30,6 +35,8 @@ pub enum Grant {
     AwsRole(AwsRole),
     /// The worker's own AWS identity.
     AwsOwn(AwsReading),
+    /// The tenant that the team named, which consented to our application, and no other.
+    AzureTenant(AzureTenant),
 }
 
 /// A role to assume.
@@ -125,7 +132,9 @@ impl ClaimKind {
                 (is_word(name) && name.contains('@'), "a service account's address, NAME@PROJECT.iam…")
             }
             Self::ExternalId => (!name.trim().is_empty(), "an external id as the team's record has it"),
-            Self::Uid | Self::Tenant | Self::Account => (is_word(name), "one word"),
+            Self::Tenant => (azure::tenant_id(name).as_deref() == Some(name), "a tenant's id, a GUID in lower case"),
+            Self::Account => (azure_blob::is_account(name), "a storage account's bare name, 3 to 24 of a-z and 0-9"),
+            Self::Uid => (is_word(name), "one word"),
         };
         (!is_right).then_some(expected)
     }
@@ -143,6 +152,7 @@ impl Grant {
             Source::Gcs { bucket, .. } => {
                 Err(missing(&format!("no grant covers gs://{bucket}: this version does not read Google Cloud Storage")))
             }
+            Source::AzureBlob(blob) => azure::grant(blob, team.azure.as_ref()),
             Source::Http(_) | Source::File(_) | Source::Text(_) => Ok(Self::None),
         }
     }
@@ -153,7 +163,7 @@ impl Grant {
         let bucket = match source {
             Source::S3 { bucket, .. } => Some(bucket.clone()),
             Source::Gcs { bucket, .. } => Some(format!("gs://{bucket}")),
-            Source::Http(_) | Source::File(_) | Source::Text(_) => None,
+            Source::AzureBlob(_) | Source::Http(_) | Source::File(_) | Source::Text(_) => None,
         };
         let mut claims = Vec::new();
         if let Some(name) = bucket {
@@ -164,6 +174,9 @@ impl Grant {
             claims.push(Claimed { kind: ClaimKind::Role, name: role.role_arn.clone(), refusal: broken });
             let id = role.external_id.iter().cloned();
             claims.extend(id.map(|name| Claimed { kind: ClaimKind::ExternalId, name, refusal: broken }));
+        }
+        if let (Self::AzureTenant(tenant), Source::AzureBlob(blob)) = (self, source) {
+            claims.extend(azure::claims(tenant, blob));
         }
         claims
     }
@@ -264,6 +277,7 @@ mod tests {
             Grant::None => "none",
             Grant::AwsRole(_) => "role",
             Grant::AwsOwn(_) => "own",
+            Grant::AzureTenant(_) => "another cloud's",
         });
         assert_eq!(found, expected, "{grant:?} {cross_account:?}");
     }

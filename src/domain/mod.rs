@@ -4,6 +4,7 @@
 
 pub mod access;
 pub mod attachment_url;
+pub mod azure_blob;
 pub mod completion;
 pub mod crc;
 pub mod digest;

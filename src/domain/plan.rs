@@ -1,6 +1,7 @@
 //! What will be done for a task: for each attachment what to fetch, or why it is refused. Cannot fail: refusals are part of it.
 
 use super::access::{CrossAccount, Grant};
+use super::azure_blob;
 use super::fault::{AttachmentFault, Code};
 use super::source::{Place, Source};
 use super::task::{Attachment, Content, Task};
@@ -15,6 +16,8 @@ pub struct Policy {
     pub cross_account: CrossAccount,
     /// The store's own bucket, which is nobody's source.
     pub own_bucket: Option<String>,
+    /// What stands behind the account in the hosts of Azure's blobs, such as `blob.core.windows.net`.
+    pub azure_suffixes: Vec<String>,
     /// The names of the profiles that there are.
     pub profiles: Vec<String>,
 }
@@ -79,10 +82,6 @@ impl Plan {
     }
 }
 
-fn is_azure_blob(host: &str) -> bool {
-    host.trim_end_matches('.').ends_with(".blob.core.windows.net")
-}
-
 fn unknown_profile(name: &str) -> AttachmentFault {
     let name: String = name.chars().filter(|c| !c.is_control()).take(64).collect();
     AttachmentFault::new(Code::UnsupportedMedia, format!("there is no normalization profile named {name:?}"))
@@ -91,7 +90,7 @@ fn unknown_profile(name: &str) -> AttachmentFault {
 fn way_of(attachment: &Attachment, team: &Team, policy: &Policy) -> Result<Way, AttachmentFault> {
     let source = match &attachment.content {
         Content::Text(text) => Source::Text(text.clone()),
-        Content::Url(url) => Source::parse(url)?,
+        Content::Url(url) => azure_blob::recognized_for(team, Source::parse(url)?, &policy.azure_suffixes)?,
         Content::Object { bucket, key, pin } => {
             Source::S3 { bucket: bucket.clone(), key: key.clone(), pin: Some(pin.clone()) }
         }
@@ -112,15 +111,15 @@ fn refuse(source: &Source, team: &Team, policy: &Policy) -> Result<(), Attachmen
             let message = format!("host {host} is not among the team's allowed hosts");
             Err(AttachmentFault::new(Code::BlockedAddress, message))
         }
-        // With a tenant such a URL is read by its consent and never plainly; this version cannot, so it is not read at all.
-        Source::Http(url) if team.azure.is_some() && is_azure_blob(url.host_str().unwrap_or_default()) => {
-            let message = "the team has an Azure tenant, and this version does not read with one";
-            Err(AttachmentFault::new(Code::IntegrationMissing, message))
-        }
         Source::S3 { bucket, .. } if policy.own_bucket.as_ref() == Some(bucket) => {
             Err(AttachmentFault::new(Code::BucketNotAllowed, "internal storage is never a source"))
         }
-        Source::Http(_) | Source::S3 { .. } | Source::Gcs { .. } | Source::File(_) | Source::Text(_) => Ok(()),
+        Source::Http(_)
+        | Source::S3 { .. }
+        | Source::Gcs { .. }
+        | Source::AzureBlob(_)
+        | Source::File(_)
+        | Source::Text(_) => Ok(()),
     }
 }
 
@@ -134,6 +133,7 @@ mod tests {
             allow_plain: false,
             cross_account: CrossAccount::Off,
             own_bucket: Some("internal".into()),
+            azure_suffixes: vec!["blob.core.windows.net".into()],
             profiles: vec!["standard".into()],
         };
         let plan = Plan::of(&task(url), team, &policy);
@@ -155,9 +155,20 @@ mod tests {
 
     #[test]
     fn a_team_with_a_tenant_is_never_read_for_without_it() {
-        let url = "https://acmeblob.blob.core.windows.net/c/k";
-        let azure = Some(super::super::team::AzureGrant::default());
-        check(url, &Team { azure, ..Team::default() }, Err(Code::IntegrationMissing));
+        let url = "https://acmeblob.blob.core.windows.net/raw/k";
+        let tenant = |id: &str, accounts: &[&str]| {
+            let accounts = accounts.iter().map(|name| (*name).to_owned()).collect();
+            let azure = Some(super::super::team::AzureGrant { tenant_id: id.into(), accounts });
+            Team { azure, allowed_hosts: vec!["ok.com".into()], ..Team::default() }
+        };
+        let id = "7c2f0000-0000-0000-0000-000000000000";
+        check(url, &tenant(id, &[]), Ok(()));
+        check(url, &tenant(id, &["acmeblob"]), Ok(()));
+        check(url, &tenant(id, &["other"]), Err(Code::BucketNotAllowed));
+        check(url, &tenant("", &[]), Err(Code::IntegrationBroken));
+        check("https://acmeblob.blob.core.windows.net/", &tenant(id, &[]), Err(Code::BadUrl));
+        // Signed by itself, or of a team without a tenant: a URL like any other.
+        check(&format!("{url}?sig=x"), &tenant(id, &[]), Err(Code::BlockedAddress));
         check(url, &Team::default(), Ok(()));
     }
 

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 
 use super::attachment_url::{naming, redacted};
+use super::azure_blob::AzureBlob;
 use super::fault::{AttachmentFault, Code};
 
 /// Longest URL that is looked at, in bytes.
@@ -32,6 +33,8 @@ pub enum Source {
         /// The object's name.
         object: String,
     },
+    /// A blob in Azure Storage.
+    AzureBlob(AzureBlob),
     /// A file below one of the configured roots.
     File(PathBuf),
     /// The content itself.
@@ -77,6 +80,7 @@ impl Source {
             Self::Http(url) => naming(url),
             Self::S3 { bucket, key, pin: _ } => format!("s3://{bucket}/{key}"),
             Self::Gcs { bucket, object } => format!("gs://{bucket}/{object}"),
+            Self::AzureBlob(blob) => blob.url(),
             Self::File(path) => format!("file://{}", path.display()),
             Self::Text(text) => format!("text:{}", super::digest::Sha256::of(text.as_bytes())),
         }
@@ -93,6 +97,7 @@ impl Source {
             }
             Self::S3 { bucket, .. } => Place::Bucket(format!("s3://{bucket}")),
             Self::Gcs { bucket, .. } => Place::Bucket(format!("gs://{bucket}")),
+            Self::AzureBlob(blob) => Place::Bucket(format!("azure://{}", blob.account)),
             Self::File(_) | Self::Text(_) => Place::Local,
         }
     }
@@ -132,18 +137,7 @@ fn parse_file(text: &str) -> Result<Source, AttachmentFault> {
 
 /// The URL's path as one of this machine's. `url::Url::to_file_path` reads the same, but is not to be had on every platform.
 fn percent_decoded_path(url: &Url) -> Option<PathBuf> {
-    let mut bytes = Vec::new();
-    let mut rest = url.path().bytes();
-    while let Some(byte) = rest.next() {
-        if byte != b'%' {
-            bytes.push(byte);
-            continue;
-        }
-        let digits = [rest.next()?, rest.next()?];
-        bytes.push(u8::from_str_radix(std::str::from_utf8(&digits).ok()?, 16).ok()?);
-    }
-    let text = String::from_utf8(bytes).ok().filter(|text| !text.contains('\0'))?;
-    Some(PathBuf::from(text))
+    percent_decoded(url.path()).filter(|text| !text.contains('\0')).map(PathBuf::from)
 }
 
 /// Takes `s3://BUCKET/KEY` apart; the key is everything behind the first slash, as it stands.
@@ -162,18 +156,22 @@ fn bucket_and_key(text: &str) -> Result<(String, String), AttachmentFault> {
 /// so.
 #[must_use]
 pub fn form_decoded(text: &str) -> Option<String> {
+    percent_decoded(&text.replace('+', " "))
+}
+
+/// Reads percent-encoded text; `None` for what is not encoded so.
+#[must_use]
+pub fn percent_decoded(text: &str) -> Option<String> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.bytes();
     while let Some(byte) = rest.next() {
-        match byte {
-            b'+' => bytes.push(b' '),
-            b'%' => {
-                let digits = [rest.next()?, rest.next()?].map(|digit| char::from(digit).to_digit(16));
-                let [Some(high), Some(low)] = digits else { return None };
-                bytes.push(u8::try_from(high * 16 + low).ok()?);
-            }
-            _ => bytes.push(byte),
+        if byte != b'%' {
+            bytes.push(byte);
+            continue;
         }
+        let digits = [rest.next()?, rest.next()?].map(|digit| char::from(digit).to_digit(16));
+        let [Some(high), Some(low)] = digits else { return None };
+        bytes.push(u8::try_from(high * 16 + low).ok()?);
     }
     String::from_utf8(bytes).ok()
 }

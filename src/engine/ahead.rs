@@ -3,7 +3,9 @@
 //! Where the queue does not choose by team, the messages of a team that has queued many stand before everybody else's. A quarter
 //! of the places is kept for teams with less than their share; what a team has beyond it is put off, uncounted, until about
 //! the moment when its turn would come: so it is moved about once, and the team itself loses nothing. At most so many
-//! messages are away at once. A pure decision; it waits for nothing.
+//! messages are away at once. Where moves are paid for they have an allowance: enough to look past a crowd of large messages,
+//! and a share of what ends, so that a quick flow of small ones costs little more than without. A pure decision; it waits for
+//! nothing.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -31,6 +33,22 @@ const IDLE: Duration = Duration::from_secs(10 * 60);
 /// Above so many teams the idle ones are looked for.
 const TEAMS_MAX: usize = 4096;
 
+/// The moves that are allowed at once where they are paid for, and those that come with each second and each message that ends.
+/// A move costs a receive, a send and a delete of ten messages each, a whole way of a message two of the three: with these
+/// numbers a busy flow needs less than half a request for a message.
+const ALLOWED_AT_ONCE: f64 = 100.0;
+const ALLOWED_A_SECOND: f64 = 10.0;
+const ALLOWED_AN_END: f64 = 0.2;
+
+/// What it costs to put a message off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Moves {
+    /// Nothing but work.
+    Free,
+    /// Requests that are paid for.
+    Paid,
+}
+
 /// What becomes of a delivery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Choice {
@@ -46,6 +64,14 @@ pub struct Ahead {
     places: usize,
     lookahead: u32,
     teams: HashMap<TeamId, Busy>,
+    allowance: Option<Allowance>,
+}
+
+/// How many moves are left, as of when.
+#[derive(Debug)]
+struct Allowance {
+    left: f64,
+    since: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -63,8 +89,9 @@ struct Busy {
 impl Ahead {
     /// For so many places; at most `lookahead` messages of a team are away at once, none for 0.
     #[must_use]
-    pub fn new(places: usize, lookahead: u32) -> Self {
-        Self { places, lookahead, teams: HashMap::new() }
+    pub fn new(places: usize, lookahead: u32, moves: Moves) -> Self {
+        let allowance = (moves == Moves::Paid).then_some(Allowance { left: ALLOWED_AT_ONCE, since: None });
+        Self { places, lookahead, teams: HashMap::new(), allowance }
     }
 
     /// Decides about a delivery of `team` while `free` places are free. One that begins is in hand until [`Ahead::ended`].
@@ -77,7 +104,8 @@ impl Ahead {
         busy.used = now;
         let has_share = busy.in_hand == 0 || free * KEPT_FREE > places || busy.in_hand < free * TIMES_FREE;
         let away = busy.last_turn.saturating_duration_since(now).as_secs_f64() * busy.pace(now);
-        if has_share || away >= lookahead {
+        let mut may_move = || self.allowance.as_mut().is_none_or(|allowance| allowance.take(now));
+        if has_share || away >= lookahead || !may_move() {
             busy.in_hand += 1;
             return Choice::Begin;
         }
@@ -94,6 +122,23 @@ impl Ahead {
             busy.ended = busy.ended.saturating_add(1);
             busy.used = now;
         }
+        if let Some(allowance) = &mut self.allowance {
+            allowance.left = (allowance.left + ALLOWED_AN_END).min(ALLOWED_AT_ONCE);
+        }
+    }
+}
+
+impl Allowance {
+    /// Takes a move, if one is left.
+    fn take(&mut self, now: Instant) -> bool {
+        let since = self.since.replace(now).unwrap_or(now);
+        let more = now.duration_since(since).as_secs_f64() * ALLOWED_A_SECOND;
+        self.left = (self.left + more).min(ALLOWED_AT_ONCE);
+        let has_one = self.left >= 1.0;
+        if has_one {
+            self.left -= 1.0;
+        }
+        has_one
     }
 }
 
@@ -137,7 +182,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_busy_team_leaves_room_and_its_rest_comes_back_at_its_own_pace() {
-        let (mut ahead, now) = (Ahead::new(64, 20_000), Instant::now());
+        let (mut ahead, now) = (Ahead::new(64, 20_000, Moves::Free), Instant::now());
         let (begun, delays) = offer(&mut ahead, "busy", 1000, now);
         assert_eq!(begun, 48, "a quarter is kept free");
         assert_eq!(delays.len(), 952);
@@ -150,16 +195,16 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn no_more_are_away_than_allowed() {
-        let (mut ahead, now) = (Ahead::new(64, 100), Instant::now());
+        let (mut ahead, now) = (Ahead::new(64, 100, Moves::Free), Instant::now());
         let (_, delays) = offer(&mut ahead, "busy", 1000, now);
         assert_eq!(delays.len(), 100);
-        let (_, delays) = offer(&mut Ahead::new(64, 0), "busy", 1000, now);
+        let (_, delays) = offer(&mut Ahead::new(64, 0, Moves::Free), "busy", 1000, now);
         assert!(delays.is_empty());
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_quick_teams_messages_come_back_soon() {
-        let (mut ahead, start) = (Ahead::new(64, 20_000), Instant::now());
+        let (mut ahead, start) = (Ahead::new(64, 20_000, Moves::Free), Instant::now());
         let _first = offer(&mut ahead, "busy", 48, start);
         for second in 1..10 {
             for _ in 0..1000 {
@@ -171,5 +216,22 @@ mod tests {
         let (_, delays) = offer(&mut ahead, "busy", 10_000, now);
         let last = delays.last().expect("some are put off").as_secs_f64();
         assert!((4.0..11.0).contains(&last), "ten thousand at a thousand a second, and sooner: {last} s");
+    }
+    #[tokio::test(start_paused = true)]
+    async fn moves_that_are_paid_for_have_their_measure() {
+        let (mut ahead, start) = (Ahead::new(64, 20_000, Moves::Paid), Instant::now());
+        let (begun, delays) = offer(&mut ahead, "busy", 148, start);
+        assert_eq!((begun, delays.len()), (48, 100), "a hundred large ones are looked past at once");
+        assert_eq!(offer(&mut ahead, "busy", 1, start).0, 1, "and no more: it waits for its place");
+        // A flow of fifty a second.
+        let mut moved = 0;
+        for nth in 1..=5_000u32 {
+            let now = start + Duration::from_secs(1) * nth / 50;
+            ahead.ended(&team("busy"), now);
+            for _ in 0..2 {
+                moved += u32::from(ahead.choose(&team("busy"), 0, now) != Choice::Begin);
+            }
+        }
+        assert!((1_900..=2_100).contains(&moved), "{moved} moves for 5,000 messages");
     }
 }

@@ -11,7 +11,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, sleep, timeout};
 use tracing::debug;
 
-use super::ahead::{Ahead, Choice};
+use super::ahead::{Ahead, Choice, Moves};
 use super::alone::Alone;
 use super::hands::{Hand, Hands};
 use super::lease::{Held, Keeper};
@@ -24,7 +24,7 @@ use super::stop::Stop;
 use super::tally::{Counted, Tally};
 use crate::domain::id::TeamId;
 use crate::domain::message::whose;
-use crate::ports::queue::{Delivery, MESSAGE_BYTES_MAX, Queue};
+use crate::ports::queue::{Delivery, MESSAGE_BYTES_MAX, Order, Queue};
 use crate::ports::store::Store;
 
 /// How often a paused intake asks whether the store is back.
@@ -73,9 +73,13 @@ impl Looking {
     /// Looks past busy teams' messages if `queue` does not choose by team and it is wanted.
     #[must_use]
     pub fn new(queue: &dyn Queue, settings: &Settings) -> Option<Arc<Self>> {
-        let is_wanted = !queue.chooses_by_team() && settings.lookahead > 0;
-        is_wanted.then(|| {
-            let ahead = Mutex::new(Ahead::new(settings.messages_in_hand, settings.lookahead));
+        let moves = match queue.order() {
+            Order::Own => return None,
+            Order::AsSent => Moves::Free,
+            Order::AsSentAndPaid => Moves::Paid,
+        };
+        (settings.lookahead > 0).then(|| {
+            let ahead = Mutex::new(Ahead::new(settings.messages_in_hand, settings.lookahead, moves));
             Arc::new(Self { ahead, room: Arc::new(Semaphore::new(settings.messages_looked_at())) })
         })
     }

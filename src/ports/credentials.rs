@@ -1,4 +1,4 @@
-//! Keys for what a team granted: those of the grant, and never anybody else's.
+//! Keys and tokens for what a team granted: those of the grant, and never anybody else's.
 
 use std::sync::Arc;
 
@@ -45,4 +45,34 @@ pub trait AwsCredentials: Send + Sync + 'static {
     /// Says that `keys` were refused as ended or unknown, so that the next who asks gets others. Keys that were replaced
     /// meanwhile stay.
     async fn refused(&self, wanted: AwsUse<'_>, keys: &AwsKeys);
+}
+
+/// A token that Azure Storage takes as proof of who asks.
+#[derive(Debug, Clone)]
+pub struct AzureToken(pub SecretString);
+
+/// What a token is for.
+#[derive(Debug, Clone, Copy)]
+pub struct AzureUse<'a> {
+    /// Whose request it is.
+    pub team: &'a TeamId,
+    /// With whose rights.
+    pub grant: &'a Grant,
+}
+
+/// Gives tokens for grants. A token opens Azure Storage for what the grant's tenant lets our application do, and nothing else.
+#[async_trait]
+pub trait AzureCredentials: Send + Sync + 'static {
+    /// Returns a token of the grant's tenant that is good now. May be repeated, and is meant to be asked before every request:
+    /// tokens are kept, and fetched by one caller for all who wait. Dropped, it leaves the fetching to the next who asks.
+    ///
+    /// # Errors
+    /// `integration_broken` for a tenant that has not consented, or no longer; `internal` where our own application is refused;
+    /// `integration_missing` for a grant that is none of Azure's; what passes for the rest. A failure is remembered for some
+    /// seconds.
+    async fn token(&self, wanted: AzureUse<'_>) -> Result<Arc<AzureToken>, AttachmentFault>;
+
+    /// Says that `token` was refused as ended or unknown, so that the next who asks gets another. One that was replaced
+    /// meanwhile stays.
+    async fn refused(&self, wanted: AzureUse<'_>, token: &AzureToken);
 }

@@ -12,4 +12,5 @@ pub mod queue;
 pub mod service;
 pub mod store;
 pub mod teams;
+pub mod token_service;
 pub mod webhook;

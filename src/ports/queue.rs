@@ -18,6 +18,18 @@ pub type Attributes = BTreeMap<String, String>;
 
 pub use crate::domain::message::MESSAGE_BYTES_MAX;
 
+/// In which order a queue gives messages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Order {
+    /// Its own: it lets teams take turns, or its order is a promise.
+    Own,
+    /// As they were sent. What a busy team has queued stands before everybody else's, and the engine looks past it by putting
+    /// messages off, which costs only work.
+    AsSent,
+    /// As they were sent, and each request is paid for: the engine looks past a busy team's messages with measure.
+    AsSentAndPaid,
+}
+
 /// A message as it came.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Message {
@@ -134,9 +146,8 @@ pub trait Queue: Send + Sync + 'static {
     /// `Unavailable`: the caller waits and asks again. `Refused`: a person must act.
     async fn receive(&self, room: usize) -> Result<Vec<Delivery>, QueueError>;
 
-    /// Whether the queue itself lets teams take turns, or keeps an order that must not be changed. Where it does neither, what
-    /// a busy team has queued stands before everybody else's, and the engine looks past it.
-    fn chooses_by_team(&self) -> bool;
+    /// In whose order it gives messages.
+    fn order(&self) -> Order;
 
     /// How long a delivery stays ours without being extended. Held deliveries are extended well before.
     fn lease_length(&self) -> Duration;

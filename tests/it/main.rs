@@ -8,6 +8,7 @@
 )]
 
 mod amqp;
+mod azuresource;
 mod bed;
 mod cli;
 mod directory;

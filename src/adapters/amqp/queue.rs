@@ -26,7 +26,7 @@ use super::shelf::{Found, Held, Shelf};
 use super::topology::{Queues, Topology, Wanted, ready_messages};
 use super::trouble::Trouble;
 use crate::domain::settlement::Settlement;
-use crate::ports::queue::{Delivery, Depth, Lease, Message, Outgoing, Queue, QueueError};
+use crate::ports::queue::{Delivery, Depth, Lease, Message, Order, Outgoing, Queue, QueueError};
 
 /// How long a call of `receive` waits for the first message.
 const RECEIVE_WAIT: Duration = Duration::from_secs(1);
@@ -152,8 +152,8 @@ impl Queue for AmqpQueue {
         Ok(taken.iter().map(|held| delivery(held)).collect())
     }
 
-    fn chooses_by_team(&self) -> bool {
-        false
+    fn order(&self) -> Order {
+        Order::AsSent
     }
 
     fn lease_length(&self) -> Duration {

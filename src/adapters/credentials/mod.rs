@@ -1,3 +1,5 @@
 //! Keys and tokens for what teams granted on each cloud.
 
 pub mod aws;
+pub mod azure;
+mod kept;

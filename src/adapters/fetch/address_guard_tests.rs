@@ -254,3 +254,12 @@ fn a_guard_for_allowed_networks_only_refuses_public_addresses_too() {
         assert_eq!(guard.check(address.parse().unwrap()).is_ok(), passes, "{address}");
     }
 }
+
+#[test]
+fn an_open_guard_lets_the_operators_hosts_through() {
+    let guard = AddressGuard::open();
+    for address in ["169.254.169.254", "127.0.0.1", "10.0.0.1", "::1", "8.8.8.8"] {
+        assert_eq!(guard.check(address.parse().unwrap()), Ok(()), "{address}");
+    }
+    assert_eq!(guard.check_name("metadata.google.internal"), Ok(()));
+}

@@ -73,6 +73,11 @@ pub(super) fn s3_version(headers: &HeaderMap) -> SourceVersion {
     state(headers, version)
 }
 
+/// What Azure Storage calls this state; without versions only its ETag.
+pub(super) fn azure_version(headers: &HeaderMap) -> SourceVersion {
+    state(headers, text(headers, "x-ms-version-id"))
+}
+
 fn state(headers: &HeaderMap, version: Option<String>) -> SourceVersion {
     let last_modified = text(headers, header::LAST_MODIFIED).and_then(|date| http_date(&date));
     SourceVersion { etag: strong_etag(headers), version, last_modified }

@@ -83,6 +83,7 @@ impl Client {
             }
         };
         let connector = Within { inner: HttpsConnector::from((connector, tls)), time: within };
+        #[expect(clippy::disallowed_methods, reason = "this is the one place that builds clients, behind the guard")]
         let inner = legacy::Client::builder(TokioExecutor::new())
             .timer(TokioTimer::new())
             .pool_timer(TokioTimer::new())

@@ -25,6 +25,9 @@ use super::way_out::{Stream, Through, literal};
 /// Idle connections are asked whether they still are, as a dead peer does not say so.
 const KEEPALIVE: Duration = Duration::from_secs(15);
 const KEEPALIVES_MAX: u32 = 3;
+/// What is sent and not acknowledged for so long is not sent on.
+#[cfg(target_os = "linux")]
+const UNHEARD_MAX: Duration = Duration::from_secs(30);
 
 pub(super) type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -50,6 +53,8 @@ impl Connector {
         dialler.set_keepalive(Some(KEEPALIVE));
         dialler.set_keepalive_interval(Some(KEEPALIVE));
         dialler.set_keepalive_retries(Some(KEEPALIVES_MAX));
+        #[cfg(target_os = "linux")]
+        dialler.set_tcp_user_timeout(Some(UNHEARD_MAX));
         dialler.set_connect_timeout(Some(within));
         dialler.set_local_address(local);
         Self { names, road: Road::Direct(dialler) }

@@ -1,9 +1,10 @@
-//! Opens sources: http(s) URLs, objects in S3, files of this machine, texts; and posts webhooks with the same client.
+//! Opens sources: http(s) URLs, objects in S3, Azure's blobs, files of this machine, texts; and posts webhooks with the same client.
 //!
 //! [`Sources`] picks by kind. Start with [`http`]; [`address_guard`] is what stands between a stranger's URL and our network.
 
 pub mod address_guard;
 mod answer;
+pub mod azure_blob;
 mod body;
 mod client;
 mod connect;
@@ -17,6 +18,7 @@ pub mod resolve;
 pub mod s3;
 pub mod service;
 pub mod text;
+pub mod token_service;
 mod trouble;
 mod user_info;
 mod way_out;
@@ -46,6 +48,8 @@ pub struct Sources {
     pub text: Arc<dyn Fetcher>,
     /// Opens objects in S3; without it none are.
     pub s3: Option<Arc<dyn Fetcher>>,
+    /// Opens blobs in Azure Storage; without it none are.
+    pub azure: Option<Arc<dyn Fetcher>>,
 }
 
 #[async_trait]
@@ -58,6 +62,10 @@ impl Fetcher for Sources {
             Source::S3 { .. } => match &self.s3 {
                 Some(s3) => s3.open(request).await,
                 None => Err(not_read("S3")),
+            },
+            Source::AzureBlob(_) => match &self.azure {
+                Some(azure) => azure.open(request).await,
+                None => Err(not_read("Azure Storage")),
             },
             Source::Gcs { .. } => Err(not_read("Google Cloud Storage")),
         }
@@ -89,6 +97,7 @@ mod tests {
             file: Arc::new(FileFetcher::new(nothing)),
             text: Arc::new(TextFetcher),
             s3: None,
+            azure: None,
         }
     }
 

@@ -46,7 +46,7 @@ impl HttpService {
         within: Duration, body_bytes_max: usize, names: Arc<dyn Names>, roots: RootCertStore,
     ) -> Result<Self, ClientError> {
         let options = HttpOptions { connect_timeout: within, idle_timeout: within, ..HttpOptions::default() };
-        let wire = Wire::new(options, AddressGuard::everywhere(), Arc::new(Unlimited), names, roots)?;
+        let wire = Wire::new(options, AddressGuard::open(), Arc::new(Unlimited), names, roots)?;
         Ok(Self { wire, within, body_bytes_max })
     }
 

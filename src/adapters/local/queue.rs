@@ -17,7 +17,7 @@ use tokio::time::{Instant, timeout_at};
 use super::database::LocalDatabase;
 use super::messages::{self, Next};
 use crate::domain::settlement::Settlement;
-use crate::ports::queue::{Delivery, Depth, Lease, MESSAGE_BYTES_MAX, Outgoing, Queue, QueueError};
+use crate::ports::queue::{Delivery, Depth, Lease, MESSAGE_BYTES_MAX, Order, Outgoing, Queue, QueueError};
 
 /// How soon what another process sent is seen.
 const POLL: Duration = Duration::from_millis(100);
@@ -160,8 +160,8 @@ impl Queue for LocalQueue {
         }
     }
 
-    fn chooses_by_team(&self) -> bool {
-        true
+    fn order(&self) -> Order {
+        Order::Own
     }
 
     fn lease_length(&self) -> Duration {

@@ -16,8 +16,8 @@ use tokio::time::{Instant, timeout_at};
 use crate::domain::settlement::Settlement;
 use crate::ports::clock::Clock;
 use crate::ports::queue::{
-    Attributes, Chosen, DeadLetters, DeadMessage, Delivery, Depth, Lease, MESSAGE_BYTES_MAX, Message, Outgoing, Queue,
-    QueueError,
+    Attributes, Chosen, DeadLetters, DeadMessage, Delivery, Depth, Lease, MESSAGE_BYTES_MAX, Message, Order, Outgoing,
+    Queue, QueueError,
 };
 
 /// How long a receive waits for a first message.
@@ -217,8 +217,8 @@ impl Queue for MemoryQueue {
         }
     }
 
-    fn chooses_by_team(&self) -> bool {
-        false
+    fn order(&self) -> Order {
+        Order::AsSent
     }
 
     fn lease_length(&self) -> Duration {

@@ -14,8 +14,8 @@ use super::requests::{BATCH_MAX, Outcome, Post, Remote};
 use super::trouble::Trouble;
 use crate::ports::queue::MESSAGE_BYTES_MAX;
 
-/// The longest wait for company: at 60 settlements a second it still gathers four of them.
-const LINGER_MAX: Duration = Duration::from_millis(50);
+/// The longest wait for company: at 50 settlements a second it gathers a whole batch, and a tenth of the places wait in it.
+const LINGER_MAX: Duration = Duration::from_millis(200);
 /// The shortest wait that is worth a timer.
 const LINGER_MIN: Duration = Duration::from_millis(4);
 /// How many batches of one kind are under way at once.

@@ -27,7 +27,7 @@ use super::waiting::Waiting;
 use crate::domain::digest::Sha256;
 use crate::domain::settlement::Settlement;
 use crate::ports::clock::Clock;
-use crate::ports::queue::{Delivery, Depth, Lease, Outgoing, Queue, QueueError};
+use crate::ports::queue::{Delivery, Depth, Lease, Order, Outgoing, Queue, QueueError};
 
 /// How often entries of a batch that SQS did not take are sent again before the caller hears of it.
 const SEND_TRIES: u32 = 4;
@@ -168,9 +168,9 @@ impl Queue for SqsQueue {
         Ok(self.0.receive(room).await?)
     }
 
-    fn chooses_by_team(&self) -> bool {
+    fn order(&self) -> Order {
         // A FIFO queue goes by group, and its order is a promise.
-        self.0.queue.fifo
+        if self.0.queue.fifo { Order::Own } else { Order::AsSentAndPaid }
     }
 
     fn lease_length(&self) -> Duration {

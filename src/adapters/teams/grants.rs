@@ -1,6 +1,8 @@
 //! Reads what a team granted on each cloud. A grant that others could use too is a mistake, unless the team says it knows.
 
 use super::section::Section;
+use crate::domain::access::azure::tenant_id;
+use crate::domain::azure_blob;
 use crate::domain::team::{AwsGrant, AzureGrant, GcpGrant};
 
 /// Shorter uids could be part of a service account's name by chance.
@@ -197,14 +199,17 @@ pub(super) fn azure(mut section: Section<'_>) -> AzureGrant {
     if tenant.is_none() && !section.has("tenant_id") {
         section.mistake("tenant_id", "is missing");
     }
-    let tenant_id = tenant.unwrap_or_default();
-    if !tenant_id.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.')) {
-        section.mistake("tenant_id", "must be a tenant's id or domain");
-    }
+    // Only by its id: a tenant has several domains, and a claim of one would say nothing of the others.
+    let tenant_id = tenant.as_deref().map(|text| {
+        tenant_id(text).unwrap_or_else(|| {
+            section.mistake("tenant_id", "must be a tenant's id, such as 7c2f36a1-0000-4000-8000-0123456789ab");
+            String::new()
+        })
+    });
+    let tenant_id = tenant_id.unwrap_or_default();
     let accounts = section.texts("accounts");
     for account in &accounts {
-        let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
-        if !(3..=24).contains(&account.len()) || !account.bytes().all(allowed) {
+        if !azure_blob::is_account(account) {
             section.mistake("accounts", &format!("must hold names of storage accounts, not {account:?}"));
         }
     }

@@ -7,7 +7,7 @@ use super::section::Mistake;
 use crate::domain::id::TeamId;
 use crate::domain::team::KnownTeam;
 
-/// Notes each role and bucket that two teams list; overlapping patterns are one bucket.
+/// Notes each role, tenant, storage account and bucket that two teams list; overlapping patterns are one bucket.
 pub(super) fn clashes(teams: &BTreeMap<TeamId, Arc<KnownTeam>>) -> Vec<Mistake> {
     let mut mistakes = Vec::new();
     let roles = teams.values().filter_map(|team| {
@@ -15,6 +15,17 @@ pub(super) fn clashes(teams: &BTreeMap<TeamId, Arc<KnownTeam>>) -> Vec<Mistake> 
         Some((&team.id, role))
     });
     add_clashes("role", &roles.collect::<Vec<_>>(), &mut mistakes);
+    let tenants = teams.values().filter_map(|team| {
+        let tenant = team.record.azure.as_ref()?.tenant_id.as_str();
+        // One that is missing or bad was noted before.
+        (!tenant.is_empty()).then_some((&team.id, tenant))
+    });
+    add_clashes("Azure tenant", &tenants.collect::<Vec<_>>(), &mut mistakes);
+    let storage = teams.values().flat_map(|team| {
+        let accounts = team.record.azure.iter().flat_map(|grant| &grant.accounts);
+        accounts.map(|account| (&team.id, account.as_str()))
+    });
+    add_clashes("storage account", &storage.collect::<Vec<_>>(), &mut mistakes);
     let s3 = teams.values().flat_map(|team| {
         let buckets = team.record.aws.iter().flat_map(|grant| &grant.buckets);
         buckets.map(|bucket| (&team.id, bucket.as_str()))

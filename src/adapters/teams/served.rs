@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use moka::future::Cache;
+use moka::policy::EvictionPolicy;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use tracing::{info, warn};
@@ -118,11 +119,13 @@ impl TeamsDirectory {
         let weight = |bytes: usize| u32::try_from(bytes + RECORD_OVERHEAD_BYTES).unwrap_or(u32::MAX);
         let fresh = Cache::builder()
             .max_capacity(KEPT_BYTES_MAX)
+            .eviction_policy(EvictionPolicy::lru())
             .weigher(move |_, answer: &Answer| weight(answer.bytes))
             .time_to_live(options.fresh)
             .build();
         let good = Cache::builder()
             .max_capacity(KEPT_BYTES_MAX)
+            .eviction_policy(EvictionPolicy::lru())
             .weigher(move |_, good: &Good| weight(good.bytes))
             // What is handed out at the very end holds for a while longer.
             .time_to_live(options.stale_max.saturating_sub(options.fresh))

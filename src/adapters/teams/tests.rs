@@ -170,6 +170,8 @@ fn a_uid_is_a_whole_part_of_the_service_accounts_name() {
     check_mistakes(&with("longshore-ab12cd34"), &["whole part"]);
     check_mistakes(&with(""), &["gcp.uid is missing"]);
     check_mistakes("[a.gcp]\naccess = \"impersonate\"\n", &["gcp.service_account is missing"]);
+    let domain = "[a.azure]\ntenant_id = \"acme.onmicrosoft.com\"\n";
+    check_mistakes(domain, &["azure.tenant_id must be a tenant's id"]);
     check_mistakes("[a.azure]\naccounts = [\"X\"]\n", &["azure.tenant_id is missing", "azure.accounts must hold"]);
 }
 
@@ -214,6 +216,19 @@ fn what_two_teams_list_is_a_mistake_of_the_whole_file() {
     check_mistakes(
         "[a.gcp]\nbuckets = [\"g\"]\n[b.gcp]\nbuckets = [\"g\"]\n",
         &["team b, GCS bucket g is listed by team a too"],
+    );
+    let azure = |name: &str, tenant: &str, account: &str| {
+        format!("[{name}.azure]\ntenant_id = \"{tenant}\"\naccounts = [\"{account}\"]\n")
+    };
+    let (one, other) = ("7c2f36a1-0000-4000-8000-0123456789ab", "11111111-0000-4000-8000-0123456789ab");
+    assert!(read(&(azure("a", one, "acmeblob") + &azure("b", other, "boltblob"))).is_ok());
+    check_mistakes(
+        &(azure("a", one, "acmeblob") + &azure("b", &one.to_uppercase(), "boltblob")),
+        &["team b, Azure tenant 7c2f36a1-0000-4000-8000-0123456789ab is listed by team a too"],
+    );
+    check_mistakes(
+        &(azure("a", one, "acmeblob") + &azure("b", other, "acmeblob")),
+        &["team b, storage account acmeblob is listed by team a too"],
     );
 }
 

@@ -97,14 +97,18 @@ struct Service {
 impl Service {
     /// When the first of `number` slots is; `None` while it is away.
     async fn take(&self, key: &str, number: u32, spacing: Spacing) -> Option<Instant> {
-        if held(&self.asked_again).is_some_and(|at| Instant::now() < at) {
+        let away_until = *held(&self.asked_again);
+        if away_until.is_some_and(|at| Instant::now() < at) {
             return None;
         }
         match self.slots.take(key, number, spacing.interval, spacing.slack).await {
             Ok(wait) => {
-                *held(&self.asked_again) = None;
-                if self.is_said.swap(false, SeqCst) {
-                    info!("shared limits are back: they hold over all replicas again");
+                // An answer to what was asked before the service went away does not tell that it is back.
+                if away_until.is_some() {
+                    *held(&self.asked_again) = None;
+                    if self.is_said.swap(false, SeqCst) {
+                        info!("shared limits are back: they hold over all replicas again");
+                    }
                 }
                 Some(Instant::now() + wait)
             }

@@ -227,7 +227,7 @@ impl Seen {
         let head = &content[..content.len().min(HEAD_BYTES)];
         let declared = match &job.source {
             Source::Text(_) => job.attachment.media_type.as_deref().or(Some("text/plain")),
-            Source::Http(_) | Source::S3 { .. } | Source::Gcs { .. } | Source::File(_) => {
+            Source::Http(_) | Source::S3 { .. } | Source::Gcs { .. } | Source::AzureBlob(_) | Source::File(_) => {
                 job.attachment.media_type.as_deref()
             }
         };

@@ -237,7 +237,7 @@ impl Transfer {
             return Ok(Some(stored));
         }
         match job.source {
-            Source::Http(_) | Source::S3 { .. } => {}
+            Source::Http(_) | Source::S3 { .. } | Source::AzureBlob(_) => {}
             Source::Gcs { .. } | Source::File(_) | Source::Text(_) => return Ok(None),
         }
         let said = match self.enter(job).await {
@@ -318,7 +318,7 @@ fn shows_a_way_out(job: &Job, fault: Option<&AttachmentFault>) -> bool {
     };
     match job.source {
         Source::Http(_) => fault.is_none_or(was_met),
-        Source::S3 { .. } | Source::Gcs { .. } | Source::File(_) | Source::Text(_) => false,
+        Source::S3 { .. } | Source::Gcs { .. } | Source::AzureBlob(_) | Source::File(_) | Source::Text(_) => false,
     }
 }
 

@@ -6,6 +6,7 @@ use super::known::show;
 use super::places::Places;
 use super::sections::{Config, SnsTopic, TeamsConfig};
 use super::text::Text;
+use crate::domain::azure_blob::is_suffix;
 use crate::domain::source::check_object;
 
 /// Tells `refuse` of every rule that `config` breaks.
@@ -15,6 +16,7 @@ pub(super) fn check(config: &Config, places: &Places, refuse: &mut Refuse<'_>) {
     check_order(config, places, refuse);
     check_endpoints(config, refuse);
     check_identities(config, refuse);
+    check_suffixes(config, refuse);
     check_names(config, refuse);
     check_teams(config, refuse);
 }
@@ -185,6 +187,17 @@ fn check_identities(config: &Config, refuse: &mut Refuse<'_>) {
     }
     if let ([proof, ..], None) = (&given[..], &azure.client_id) {
         refuse(proof, "needs azure.client_id beside it".to_owned());
+    }
+}
+
+/// A suffix that is too short would send tokens to strangers.
+fn check_suffixes(config: &Config, refuse: &mut Refuse<'_>) {
+    for suffix in &config.sources.azure.host_suffixes {
+        if !is_suffix(suffix) {
+            let message =
+                format!("holds {suffix:?}: write what stands behind the account, as \"blob.core.windows.net\"");
+            refuse("sources.azure.host_suffixes", message);
+        }
     }
 }
 

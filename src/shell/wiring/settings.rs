@@ -38,6 +38,7 @@ pub fn settings(config: &Config) -> Settings {
                 StoreUrl::S3 { bucket, .. } => Some(bucket.clone()),
                 StoreUrl::File { .. } => None,
             },
+            azure_suffixes: config.sources.azure.host_suffixes.clone(),
             profiles: ["original", "standard"].map(str::to_owned).into(),
         },
         trusted: Arc::new(trusted(config)),

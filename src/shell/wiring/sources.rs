@@ -6,17 +6,20 @@ use std::sync::Arc;
 use super::{Trouble, bad_setting};
 use crate::adapters::budget::{RedisError, RedisSlots};
 use crate::adapters::credentials::aws::{AwsIdentities, AwsOptions};
+use crate::adapters::credentials::azure::{AzureIdentities, AzureOptions, Proof};
+use crate::adapters::fetch::azure_blob::{AzureFetcher, AzureSourceOptions, BlobAddressing};
 use crate::adapters::fetch::file::{FileFetcher, FileOptions};
 use crate::adapters::fetch::http::HttpFetcher;
 use crate::adapters::fetch::lazy::LazyFetcher;
 use crate::adapters::fetch::s3::{Addressing, Region, S3Fetcher, S3SourceOptions};
 use crate::adapters::fetch::text::TextFetcher;
+use crate::adapters::fetch::token_service::HttpTokenService;
 use crate::adapters::fetch::{ClientError, EgressProxy, HttpOptions, Sources, WayOut};
 use crate::engine::limits::{Paces, SharedPaces};
 use crate::engine::settings::Settings;
 use crate::ports::budget::Budget;
 use crate::ports::fetcher::Fetcher;
-use crate::shell::config::{Config, Endpoint, HttpSourceConfig, StoreUrl};
+use crate::shell::config::{AzureConfig, Config, Endpoint, HttpSourceConfig, StoreUrl};
 use crate::shell::exit::Failure;
 
 /// The region that is asked first where nobody names one.
@@ -55,7 +58,8 @@ pub fn fetcher(config: &Config, paces: Arc<dyn Budget>, roots: FileRoots) -> Res
     let http = HttpFetcher::new(plain, Arc::clone(&paces)).map_err(bad_tls)?;
     Ok(Arc::new(Sources {
         http: Arc::new(http),
-        s3: Some(s3_fetcher(config, paces)?),
+        s3: Some(s3_fetcher(config, Arc::clone(&paces))?),
+        azure: Some(azure_fetcher(config, paces)),
         file: file_fetcher(config, roots),
         text: Arc::new(TextFetcher),
     }))
@@ -124,6 +128,44 @@ pub fn way_out(http: &HttpSourceConfig) -> Result<WayOut, Failure> {
     std::net::UdpSocket::bind((address, 0))
         .map_err(|error| bad("bind_address", format!("{address} is no address of this machine: {error}")))?;
     Ok(WayOut::From(address))
+}
+
+/// Reads blobs of teams that have a tenant, with a token that this tenant gives our application. Made when the first one is read.
+fn azure_fetcher(config: &Config, budget: Arc<dyn Budget>) -> Arc<dyn Fetcher> {
+    let config = config.clone();
+    Arc::new(LazyFetcher::new(move || {
+        let made = azure(&config, Arc::clone(&budget)).map_err(|error| tls_line(&error));
+        async move { made.map(|made| Arc::new(made) as Arc<dyn Fetcher>) }
+    }))
+}
+
+fn azure(config: &Config, budget: Arc<dyn Budget>) -> Result<AzureFetcher, ClientError> {
+    let application = AzureOptions {
+        client_id: config.azure.client_id.clone(),
+        proof: azure_proof(&config.azure),
+        authority: config.azure.authority_url.expose().clone(),
+    };
+    let identities = AzureIdentities::new(application, Arc::new(HttpTokenService::new()?));
+    let azure = &config.sources.azure;
+    let options = AzureSourceOptions {
+        addressing: match &azure.endpoint_url {
+            Some(endpoint) => BlobAddressing::Endpoint(endpoint.expose().clone()),
+            None => BlobAddressing::Azure { suffixes: azure.host_suffixes.clone() },
+        },
+        http: HttpOptions {
+            allow_networks: azure.allow_networks.iter().map(|network| network.get()).collect(),
+            idle_connections_per_host: config.limits.per_bucket.in_flight as usize,
+            ..http_options(&config.sources.http)
+        },
+    };
+    AzureFetcher::new(options, Arc::new(identities), budget)
+}
+
+/// By what the application proves itself; the configuration has one of the three at most.
+fn azure_proof(azure: &AzureConfig) -> Option<Proof> {
+    let secret = azure.client_secret.as_ref().map(|secret| Proof::Secret(secret.expose().into()));
+    let certificate = azure.certificate_file.clone().map(Proof::CertificateFile);
+    secret.or(certificate).or_else(|| azure.federated_token_file.clone().map(Proof::FederatedTokenFile))
 }
 
 pub(super) fn http_options(http: &HttpSourceConfig) -> HttpOptions {

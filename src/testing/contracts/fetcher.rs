@@ -24,6 +24,11 @@ pub trait Origin: Send + Sync {
     /// The fetcher under test.
     fn fetcher(&self) -> Arc<dyn Fetcher>;
 
+    /// With whose rights its sources are read.
+    fn grant(&self) -> Grant {
+        Grant::None
+    }
+
     /// Puts `object` under `name`, in place of what was there, and returns where it is fetched from. Of an object only bytes,
     /// ETag, ranges, failures (as 503) and truncations count.
     async fn put(&self, name: &str, object: MemoryObject) -> Source;
@@ -171,7 +176,7 @@ fn pattern(bytes: usize) -> Bytes {
 async fn open(origin: &dyn Origin, source: &Source, want: Want) -> Result<Fetched, AttachmentFault> {
     let id = TeamId::new("acme").expect("a plain name");
     let team = Arc::new(KnownTeam { id, record: Team::default() });
-    origin.fetcher().open(FetchRequest { team, source: source.clone(), grant: Grant::None, want }).await
+    origin.fetcher().open(FetchRequest { team, source: source.clone(), grant: origin.grant(), want }).await
 }
 
 /// The bytes that came, and the fault that ended them.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use longshore::adapters::amqp::AmqpQueue;
 use longshore::domain::settlement::Settlement;
-use longshore::ports::queue::{Delivery, Depth, Lease, Outgoing, Queue, QueueError};
+use longshore::ports::queue::{Delivery, Depth, Lease, Order, Outgoing, Queue, QueueError};
 use longshore::testing::contracts::queue::{Client, QueueFixture};
 
 use super::bench::Bench;
@@ -32,8 +32,8 @@ impl Queue for Kept {
         self.queue.receive(room).await
     }
 
-    fn chooses_by_team(&self) -> bool {
-        self.queue.chooses_by_team()
+    fn order(&self) -> Order {
+        self.queue.order()
     }
     fn lease_length(&self) -> Duration {
         self.queue.lease_length()

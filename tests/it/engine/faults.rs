@@ -11,7 +11,7 @@ use longshore::domain::object_key::Key;
 use longshore::domain::settlement::Settlement;
 use longshore::domain::webhook::body::Link;
 use longshore::ports::publisher::{Event, PublishError, Publisher};
-use longshore::ports::queue::{Delivery, Depth, Lease, Outgoing, Queue, QueueError};
+use longshore::ports::queue::{Delivery, Depth, Lease, Order, Outgoing, Queue, QueueError};
 use longshore::ports::store::{Head, ObjectMeta, ObjectStream, Put, Store, StoreError, Upload};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
@@ -157,8 +157,8 @@ impl<Q: Queue> Queue for FatedQueue<Q> {
     async fn receive(&self, room: usize) -> Result<Vec<Delivery>, QueueError> {
         self.1.call(queue_lost, self.0.receive(room)).await
     }
-    fn chooses_by_team(&self) -> bool {
-        self.0.chooses_by_team()
+    fn order(&self) -> Order {
+        self.0.order()
     }
     fn lease_length(&self) -> Duration {
         self.0.lease_length()

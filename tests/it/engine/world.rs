@@ -153,6 +153,7 @@ fn settings() -> Settings {
             allow_plain: true,
             cross_account: CrossAccount::Declared,
             own_bucket: Some("internal".into()),
+            azure_suffixes: Vec::new(),
             profiles: vec!["standard".into(), "original".into()],
         },
         trusted: Arc::default(),

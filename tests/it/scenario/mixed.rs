@@ -26,13 +26,13 @@ mod long {
     }
 
     #[tokio::test(flavor = "multi_thread")]
-    async fn two_thousand_mixed_tasks_end_right_on_rabbitmq_and_s3() {
-        mixed(Setup::AmqpS3, 2_000).await;
+    async fn mixed_tasks_end_right_on_rabbitmq_and_s3() {
+        mixed(Setup::AmqpS3, sized(2_000, 600)).await;
     }
 
     #[tokio::test(flavor = "multi_thread")]
-    async fn two_thousand_mixed_tasks_end_right_on_sqs_with_customers_buckets() {
-        mixed(Setup::SqsS3, 2_000).await;
+    async fn mixed_tasks_end_right_on_sqs_with_customers_buckets() {
+        mixed(Setup::SqsS3, sized(2_000, 600)).await;
     }
 
     #[tokio::test(flavor = "multi_thread")]
@@ -41,7 +41,7 @@ mod long {
     }
 
     #[tokio::test(flavor = "multi_thread")]
-    async fn two_thousand_mixed_tasks_end_right_on_one_machine() {
-        mixed(Setup::LocalFile, 2_000).await;
+    async fn mixed_tasks_end_right_on_one_machine() {
+        mixed(Setup::LocalFile, sized(2_000, 600)).await;
     }
 }

@@ -30,6 +30,7 @@ mod broker_restarts;
 mod crowds;
 mod dead_letters;
 mod hostile;
+mod hygiene;
 mod killed;
 mod long_download;
 mod memory;

@@ -8,7 +8,7 @@ use super::expect::Sent;
 use super::process::Worker;
 use super::redis::Redis;
 use super::tasks::Draw;
-use super::world::{Setup, World};
+use super::world::{Setup, World, sized};
 use crate::bed;
 
 const REPLICAS: usize = 4;
@@ -101,7 +101,7 @@ mod alone {
     async fn shared_limits_that_do_not_bind_cost_next_to_nothing() {
         let redis = Redis::start().await;
         let (mut alone, mut shared) = (Vec::new(), Vec::new());
-        for _ in 0..5 {
+        for _ in 0..sized(5, 3) {
             alone.push(takes(None).await);
             shared.push(takes(Some(&redis)).await);
         }

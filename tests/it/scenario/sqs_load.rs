@@ -20,6 +20,7 @@ async fn a_busy_program_needs_at_most_one_request_to_sqs_for_two_messages() {
     world.set("QUEUE__LEASE", "10s");
     let sent = Draw::of(4, &world).singles(TASKS);
     world.send(&sent).await;
+    queues.keep_words();
     let worker = world.worker();
     world.announced(&sent, Duration::from_secs(100)).await;
     let asked = queues.asked();
@@ -29,8 +30,9 @@ async fn a_busy_program_needs_at_most_one_request_to_sqs_for_two_messages() {
     for operation in OPERATIONS {
         eprintln!("   {operation:<36} {:>14}", count(operation));
     }
-    // Nothing is sent but events here, which have a queue of their own.
-    let of_tasks = asked.len() - count("SendMessageBatch");
+    // Messages that are moved behind others are sent too; events have a queue of their own.
+    let events = format!("\"{}\"", world.queue.sqs().events);
+    let of_tasks = asked.len() - queues.words().matches(&events).count();
     eprintln!("   {:<36} {of_tasks:>14}", "requests for tasks");
     assert!(of_tasks * 2 <= TASKS, "{of_tasks} requests for {TASKS} messages");
     world.clear().await;

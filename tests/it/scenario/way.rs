@@ -43,6 +43,16 @@ struct Notes {
     asked: Mutex<Vec<Asked>>,
     answered_bytes: AtomicU64,
     holds_answers: watch::Sender<bool>,
+    /// All that passed, both ways, where somebody wants it.
+    words: Mutex<Option<Vec<u8>>>,
+}
+
+impl Notes {
+    fn note(&self, passed: &[u8]) {
+        if let Some(words) = &mut *self.words.lock().unwrap() {
+            words.extend_from_slice(passed);
+        }
+    }
 }
 
 impl Way {
@@ -105,6 +115,16 @@ impl Way {
         self.notes.answered_bytes.load(Ordering::Relaxed)
     }
 
+    /// Keeps all that passes from now on, both ways.
+    pub(crate) fn keep_words(&self) {
+        self.notes.words.lock().unwrap().get_or_insert_default();
+    }
+
+    /// What was kept.
+    pub(crate) fn words(&self) -> String {
+        String::from_utf8_lossy(self.notes.words.lock().unwrap().as_deref().unwrap_or_default()).into_owned()
+    }
+
     fn listen(&mut self, listener: TcpListener) {
         let (cut, broken, running) = (CancellationToken::new(), Arc::default(), TaskTracker::new());
         self.opened = Some(Opened { cut: cut.clone(), broken: Arc::clone(&broken), running: running.clone() });
@@ -147,6 +167,7 @@ async fn pass(client: TcpStream, upstream: String, notes: Arc<Notes>) {
         let (mut chunk, mut reading) = (vec![0; 64 * 1024], Reading::default());
         while let Ok(count @ 1..) = from_client.read(&mut chunk).await {
             notes.asked.lock().unwrap().extend(reading.heads_in(&chunk[..count]));
+            notes.note(&chunk[..count]);
             if to_server.write_all(&chunk[..count]).await.is_err() {
                 break;
             }
@@ -158,6 +179,7 @@ async fn pass(client: TcpStream, upstream: String, notes: Arc<Notes>) {
         while let Ok(count @ 1..) = from_server.read(&mut chunk).await {
             drop(holds.wait_for(|holds| !holds).await);
             notes.answered_bytes.fetch_add(count as u64, Ordering::Relaxed);
+            notes.note(&chunk[..count]);
             if to_client.write_all(&chunk[..count]).await.is_err() {
                 break;
             }

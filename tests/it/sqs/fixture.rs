@@ -10,7 +10,7 @@ use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_sdk_sqs::types::{Message, MessageAttributeValue, MessageSystemAttributeName, QueueAttributeName};
 use longshore::adapters::sqs::{SqsDeadLetters, SqsOptions, SqsQueue};
 use longshore::domain::settlement::Settlement;
-use longshore::ports::queue::{Delivery, Depth, Lease, Outgoing, Queue, QueueError};
+use longshore::ports::queue::{Delivery, Depth, Lease, Order, Outgoing, Queue, QueueError};
 use longshore::testing::contracts::queue::{Client, QueueFixture};
 use uuid::Uuid;
 
@@ -153,8 +153,8 @@ impl Queue for Contract {
         self.queue.receive(room).await
     }
 
-    fn chooses_by_team(&self) -> bool {
-        self.queue.chooses_by_team()
+    fn order(&self) -> Order {
+        self.queue.order()
     }
     fn lease_length(&self) -> Duration {
         self.queue.lease_length()

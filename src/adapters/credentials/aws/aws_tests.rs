@@ -2,8 +2,8 @@ use std::sync::Mutex;
 
 use futures::future::join_all;
 
-use super::kept::Fresh;
 use super::*;
+use crate::adapters::credentials::kept::Fresh;
 use crate::domain::access::AwsReading;
 
 /// Gives keys called by their number, and writes down what was asked.
@@ -14,7 +14,7 @@ struct Desk {
 
 #[async_trait]
 impl Assume for Desk {
-    async fn assume(&self, wanted: &Wanted<'_>) -> Result<Fresh, AttachmentFault> {
+    async fn assume(&self, wanted: &Wanted<'_>) -> Result<Fresh<AwsKeys>, AttachmentFault> {
         tokio::task::yield_now().await;
         let mut asked = self.asked.lock().unwrap();
         let (role, id) = (wanted.role_arn, wanted.external_id.unwrap_or("-"));

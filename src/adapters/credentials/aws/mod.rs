@@ -4,9 +4,8 @@
 //! The keys of a role are good for one bucket, by a session policy, and are kept for team, role, external id and bucket: a
 //! team whose record changes asks with another name and gets other keys. They are renewed before they end, by one caller, while
 //! the others go on with the old ones. Failures are remembered for some seconds, so that a broken role costs one request and
-//! not one for each attachment. Read [`kept`] next.
+//! not one for each attachment. Read [`super::kept`] next.
 
-mod kept;
 mod own;
 mod role;
 mod session;
@@ -20,10 +19,10 @@ use aws_credential_types::provider::SharedCredentialsProvider;
 use moka::future::Cache;
 use tracing::info;
 
-use self::kept::Kept;
 use self::own::Own;
 use self::role::{Assume, Wanted};
 use self::sts::Sts;
+use super::kept::Kept;
 use crate::domain::access::{AwsRole, Grant};
 use crate::domain::fault::{AttachmentFault, Code};
 use crate::domain::id::TeamId;
@@ -51,7 +50,7 @@ pub struct AwsOptions {
 pub struct AwsIdentities {
     own: Arc<Own>,
     assume: Arc<dyn Assume>,
-    sessions: Cache<SessionName, Arc<Kept>>,
+    sessions: Cache<SessionName, Arc<Kept<AwsKeys>>>,
     said: Cache<(TeamId, String), ()>,
     replica: String,
 }
@@ -92,7 +91,7 @@ impl AwsIdentities {
         Self { own, assume, sessions, said, replica }
     }
 
-    async fn session(&self, wanted: AwsUse<'_>, role: &AwsRole) -> Arc<Kept> {
+    async fn session(&self, wanted: AwsUse<'_>, role: &AwsRole) -> Arc<Kept<AwsKeys>> {
         let name = SessionName {
             team: wanted.team.clone(),
             role_arn: role.role_arn.clone(),
@@ -136,7 +135,7 @@ impl AwsCredentials for AwsIdentities {
                 self.say(wanted).await;
                 self.own.keys().await
             }
-            Grant::None => {
+            Grant::None | Grant::AzureTenant(_) => {
                 let message = "no grant of the team is one of AWS's";
                 Err(AttachmentFault::new(Code::IntegrationMissing, message))
             }
@@ -145,11 +144,16 @@ impl AwsCredentials for AwsIdentities {
 
     async fn refused(&self, wanted: AwsUse<'_>, keys: &AwsKeys) {
         match wanted.grant {
-            Grant::AwsRole(role) => self.session(wanted, role).await.drop_if(keys).await,
+            Grant::AwsRole(role) => self.session(wanted, role).await.drop_if(|kept| is_same(kept, keys)).await,
             Grant::AwsOwn(_) => self.own.drop_if(keys).await,
-            Grant::None => {}
+            Grant::None | Grant::AzureTenant(_) => {}
         }
     }
+}
+
+/// Whether two keys are one: no two sessions have the same id.
+fn is_same(kept: &AwsKeys, keys: &AwsKeys) -> bool {
+    kept.access_key_id == keys.access_key_id
 }
 
 #[cfg(test)]

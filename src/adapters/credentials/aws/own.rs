@@ -14,7 +14,8 @@ use secrecy::ExposeSecret;
 use tokio::time::timeout;
 use tracing::{error, info};
 
-use super::kept::{Fresh, Kept};
+use super::is_same;
+use crate::adapters::credentials::kept::{Fresh, Kept};
 use crate::domain::fault::{AttachmentFault, Code};
 use crate::ports::credentials::AwsKeys;
 
@@ -26,7 +27,7 @@ const CHAIN_TIMEOUT: Duration = Duration::from_secs(10);
 /// The worker's own identity.
 pub(super) struct Own {
     provider: Option<SharedCredentialsProvider>,
-    kept: Kept,
+    kept: Kept<AwsKeys>,
     is_missing: AtomicBool,
 }
 
@@ -44,7 +45,7 @@ impl Own {
     }
 
     pub(super) async fn drop_if(&self, keys: &AwsKeys) {
-        self.kept.drop_if(keys).await;
+        self.kept.drop_if(|kept| is_same(kept, keys)).await;
     }
 
     /// Says once, until there are good ones again, that the worker's own keys are none.
@@ -56,7 +57,7 @@ impl Own {
         AttachmentFault::new(Code::Unavailable, message)
     }
 
-    async fn fetch(&self) -> Result<Fresh, AttachmentFault> {
+    async fn fetch(&self) -> Result<Fresh<AwsKeys>, AttachmentFault> {
         let Some(provider) = &self.provider else {
             return Err(self.say_missing("the AWS environment names none"));
         };

@@ -2,8 +2,9 @@
 
 use async_trait::async_trait;
 
-use super::kept::Fresh;
+use crate::adapters::credentials::kept::Fresh;
 use crate::domain::fault::AttachmentFault;
+use crate::ports::credentials::AwsKeys;
 
 /// A role to assume.
 #[derive(Debug)]
@@ -21,5 +22,5 @@ pub(super) trait Assume: Send + Sync + 'static {
     ///
     /// # Errors
     /// `integration_broken` where the role refuses us; what passes for the rest.
-    async fn assume(&self, wanted: &Wanted<'_>) -> Result<Fresh, AttachmentFault>;
+    async fn assume(&self, wanted: &Wanted<'_>) -> Result<Fresh<AwsKeys>, AttachmentFault>;
 }

@@ -17,9 +17,9 @@ use aws_sdk_sts::operation::assume_role::{AssumeRoleError, AssumeRoleOutput};
 use jiff::Timestamp;
 
 use super::AwsOptions;
-use super::kept::Fresh;
 use super::own::{Own, OwnProvider};
 use super::role::{Assume, Wanted};
+use crate::adapters::credentials::kept::Fresh;
 use crate::domain::fault::{AttachmentFault, Code};
 use crate::ports::clock::Clock;
 use crate::ports::credentials::AwsKeys;
@@ -91,7 +91,7 @@ impl Sts {
 
 #[async_trait]
 impl Assume for Sts {
-    async fn assume(&self, wanted: &Wanted<'_>) -> Result<Fresh, AttachmentFault> {
+    async fn assume(&self, wanted: &Wanted<'_>) -> Result<Fresh<AwsKeys>, AttachmentFault> {
         // Asked for first, so that their absence is told from the role's refusal.
         let own = self.own.keys().await?;
         let answer = self
@@ -111,7 +111,7 @@ impl Assume for Sts {
     }
 }
 
-fn fresh(answer: &AssumeRoleOutput) -> Result<Fresh, AttachmentFault> {
+fn fresh(answer: &AssumeRoleOutput) -> Result<Fresh<AwsKeys>, AttachmentFault> {
     let none = || AttachmentFault::new(Code::Unavailable, "STS answered without keys");
     let given = answer.credentials().ok_or_else(none)?;
     let keys = AwsKeys {

@@ -86,7 +86,7 @@ impl S3Fetcher {
         let S3SourceOptions { addressing, region, http } = options;
         let guard = match addressing.is_own() {
             // The operator's own endpoint is the only host that is ever connected to.
-            true => AddressGuard::everywhere(),
+            true => AddressGuard::open(),
             false => AddressGuard::new(http.allow_networks.clone()),
         };
         let regions = Cache::builder().max_capacity(KEPT_REGIONS_MAX).time_to_live(KEEP_REGION).build();
@@ -175,7 +175,9 @@ impl S3Fetcher {
             Meaning::OtherRegion => fault(Code::HttpStatus, "the bucket sends us from region to region"),
             Meaning::KeysEnded => match asked.grant {
                 Grant::AwsRole(_) => fault(Code::IntegrationBroken, "new keys of the team's role were refused"),
-                Grant::AwsOwn(_) | Grant::None => fault(Code::Unavailable, "the worker's own keys were refused"),
+                Grant::AwsOwn(_) | Grant::AzureTenant(_) | Grant::None => {
+                    fault(Code::Unavailable, "the worker's own keys were refused")
+                }
             },
             // Nobody is told of a HEAD's fault: what it means is asked when the body is wanted.
             Meaning::Denied if *want == Want::Head => fault(Code::AccessDeniedOrMissing, "refused"),

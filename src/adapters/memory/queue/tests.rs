@@ -82,8 +82,8 @@ impl<M: Mutation> Queue for Broken<M> {
         Ok(received.into_iter().map(M::gives).collect())
     }
 
-    fn chooses_by_team(&self) -> bool {
-        self.0.chooses_by_team()
+    fn order(&self) -> Order {
+        self.0.order()
     }
     fn lease_length(&self) -> Duration {
         self.0.lease_length()

@@ -101,6 +101,8 @@ pub struct AzureSourceConfig {
     #[serde(with = "text")]
     #[schemars(with = "String")]
     pub endpoint_url: Option<Endpoint>,
+    /// What stands behind the account in the hosts of blobs.
+    pub host_suffixes: Vec<String>,
     /// Networks that the address guard lets through for hosts that we built.
     pub allow_networks: Vec<Network>,
 }

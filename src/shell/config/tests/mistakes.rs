@@ -80,6 +80,11 @@ const REFUSED: &[(&str, &str, &str)] = &[
         "azure.certificate_file",
         "only one of",
     ),
+    (
+        "[sources.azure]\nhost_suffixes = [\"windows.net\"]",
+        "sources.azure.host_suffixes",
+        "what stands behind the account",
+    ),
     ("[telemetry]\nlog = \"info,[\"", "telemetry.log", "is no log filter"),
     ("[queue]\nsns_topics = [3]", "queue.sns_topics", "a topic's ARN"),
     ("[queue]\nsns_topics = [\"my-topic\"]", "queue.sns_topics", "is no topic's ARN"),

@@ -6,6 +6,7 @@ use tokio::time::sleep;
 
 use super::*;
 use crate::domain::fault::Code;
+use crate::ports::credentials::AwsKeys;
 
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -17,7 +18,7 @@ struct Source {
 }
 
 impl Source {
-    async fn fetch(&self) -> Result<Fresh, AttachmentFault> {
+    async fn fetch(&self) -> Result<Fresh<AwsKeys>, AttachmentFault> {
         let call = self.calls.fetch_add(1, SeqCst) + 1;
         sleep(Duration::from_secs(1)).await;
         if let Some(code) = *self.fails.lock().unwrap() {
@@ -33,7 +34,7 @@ impl Source {
 }
 
 /// The name of the keys that are given now, or the code of what is.
-async fn ask(kept: &Kept, source: &Source) -> Result<String, Code> {
+async fn ask(kept: &Kept<AwsKeys>, source: &Source) -> Result<String, Code> {
     let found = kept.keys(|| source.fetch()).await;
     found.map(|keys| keys.access_key_id.clone()).map_err(|fault| fault.code)
 }
@@ -105,9 +106,9 @@ async fn keys_that_were_refused_are_fetched_again_once() {
     let (kept, source) = (Kept::default(), Source::default());
     let old = kept.keys(|| source.fetch()).await.unwrap();
     // Everybody who held them says so, some of them late.
-    kept.drop_if(&old).await;
+    kept.drop_if(|keys| keys.access_key_id == old.access_key_id).await;
     assert_eq!(ask(&kept, &source).await.unwrap(), "2");
-    kept.drop_if(&old).await;
+    kept.drop_if(|keys| keys.access_key_id == old.access_key_id).await;
     assert_eq!(ask(&kept, &source).await.unwrap(), "2");
     assert_eq!(source.calls.load(SeqCst), 2);
 }

@@ -1,4 +1,4 @@
-//! Keys that are kept until they end, and fetched by one caller for all.
+//! Keys and tokens of any cloud that are kept until they end, and fetched by one caller for all.
 //!
 //! Good keys are handed out at once. From some time before their end on, whoever comes first fetches new ones, and the others
 //! go on with the old; once they have ended, everybody waits for that one. Dropped in the middle, the fetching falls to the
@@ -11,7 +11,6 @@ use tokio::sync::{Mutex, MutexGuard, RwLock};
 use tokio::time::Instant;
 
 use crate::domain::fault::{AttachmentFault, Fault};
-use crate::ports::credentials::AwsKeys;
 
 /// How long a refusal is remembered: a person must change something.
 const REMEMBER_REFUSAL: Duration = Duration::from_secs(30);
@@ -25,27 +24,24 @@ const JITTER: f64 = 0.1;
 const LAST_SHARE: f64 = 0.02;
 
 /// New keys, and how long they are good.
-pub(super) struct Fresh {
-    pub(super) keys: AwsKeys,
+pub(super) struct Fresh<K> {
+    pub(super) keys: K,
     pub(super) life: Duration,
 }
 
 /// Keys, or the memory of a failure.
-#[derive(Default)]
-pub(super) struct Kept {
-    state: RwLock<State>,
+pub(super) struct Kept<K> {
+    state: RwLock<State<K>>,
     fetching: Mutex<()>,
 }
 
-#[derive(Default)]
-struct State {
-    keys: Option<Good>,
+struct State<K> {
+    keys: Option<Good<K>>,
     failed: Option<Failed>,
 }
 
-#[derive(Clone)]
-struct Good {
-    keys: Arc<AwsKeys>,
+struct Good<K> {
+    keys: Arc<K>,
     renew_at: Instant,
     ends_at: Instant,
 }
@@ -56,14 +52,26 @@ struct Failed {
     until: Instant,
 }
 
-impl Kept {
+impl<K> Default for Kept<K> {
+    fn default() -> Self {
+        Self { state: RwLock::new(State { keys: None, failed: None }), fetching: Mutex::default() }
+    }
+}
+
+impl<K> Clone for Good<K> {
+    fn clone(&self) -> Self {
+        Self { keys: Arc::clone(&self.keys), ..*self }
+    }
+}
+
+impl<K> Kept<K> {
     /// Returns good keys, from `fetch` if need be.
     ///
     /// # Errors
     /// What `fetch` failed with, now or a while ago.
-    pub(super) async fn keys<F>(&self, fetch: impl Fn() -> F) -> Result<Arc<AwsKeys>, AttachmentFault>
+    pub(super) async fn keys<F>(&self, fetch: impl Fn() -> F) -> Result<Arc<K>, AttachmentFault>
     where
-        F: Future<Output = Result<Fresh, AttachmentFault>>,
+        F: Future<Output = Result<Fresh<K>, AttachmentFault>>,
     {
         let (good, failed) = self.look().await;
         match (good, failed) {
@@ -82,17 +90,16 @@ impl Kept {
         }
     }
 
-    /// Forgets these keys, unless others have taken their place.
-    pub(super) async fn drop_if(&self, keys: &AwsKeys) {
+    /// Forgets the keys that `is_meant`, unless others have taken their place.
+    pub(super) async fn drop_if(&self, is_meant: impl FnOnce(&K) -> bool) {
         let mut state = self.state.write().await;
-        let same = |good: &Good| good.keys.access_key_id == keys.access_key_id;
-        if state.keys.as_ref().is_some_and(same) {
+        if state.keys.as_ref().is_some_and(|good| is_meant(&good.keys)) {
             state.keys = None;
         }
     }
 
     /// The keys that are still good, and the failure that is still remembered.
-    async fn look(&self) -> (Option<Good>, Option<Failed>) {
+    async fn look(&self) -> (Option<Good<K>>, Option<Failed>) {
         let (state, now) = (self.state.read().await, Instant::now());
         let good = state.keys.clone().filter(|good| now < good.ends_at);
         let failed = state.failed.clone().filter(|failed| now < failed.until);
@@ -100,9 +107,9 @@ impl Kept {
     }
 
     /// Fetches, unless whoever had the turn before has done so.
-    async fn renew<F>(&self, _turn: MutexGuard<'_, ()>, fetch: impl Fn() -> F) -> Result<Arc<AwsKeys>, AttachmentFault>
+    async fn renew<F>(&self, _turn: MutexGuard<'_, ()>, fetch: impl Fn() -> F) -> Result<Arc<K>, AttachmentFault>
     where
-        F: Future<Output = Result<Fresh, AttachmentFault>>,
+        F: Future<Output = Result<Fresh<K>, AttachmentFault>>,
     {
         match self.look().await {
             (Some(good), _) if Instant::now() < good.renew_at => return Ok(good.keys),
@@ -128,9 +135,9 @@ impl Kept {
     }
 }
 
-impl Good {
+impl<K> Good<K> {
     /// `luck` is between 0 and 1.
-    fn new(keys: Arc<AwsKeys>, from: Instant, life: Duration, luck: f64) -> Self {
+    fn new(keys: Arc<K>, from: Instant, life: Duration, luck: f64) -> Self {
         Self {
             keys,
             renew_at: from + life.mul_f64(RENEW_AFTER - JITTER * luck),
