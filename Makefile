@@ -4,7 +4,7 @@ BED := tests/bed/bed.sh
 VENV := $(or $(LONGSHORE_BED),.testbed)/venv
 export CARGO_TERM_PROGRESS_WHEN ?= never
 
-.PHONY: help demo bed test test-long proof check bench run stop
+.PHONY: help demo bed test test-long proof mutants check bench run stop
 
 help: ## lists these targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
@@ -25,14 +25,22 @@ test: bed ## runs every test against the real services; ends with the counts
 test-long: bed ## runs every scenario at its whole size (minutes of outage, gigabytes) and on FIFO queues too: half an hour
 	@LONGSHORE_TEST_LONG=1 cargo nextest run --locked --features testing --ignore-default-filter -E 'test(/^scenario::/) | test(/::long::/)'
 
-proof: bed ## looks at 200,000 seeds of the simulation, optimised, and runs every scenario whole
+proof: export LONGSHORE_PROOF = $(CURDIR)/target/proof
+proof: bed ## 200,000 seeds of the simulation, every scenario whole, every mutation; writes docs/proof.md: two hours
+	@rm -rf "$(LONGSHORE_PROOF)"
 	@LONGSHORE_TEST_SEEDS=200000 cargo nextest run --locked --features testing --cargo-profile proof -E 'test(simulation)' --no-capture
 	@$(MAKE) --no-print-directory test-long
+	@$(MAKE) --no-print-directory mutants
+	@tests/proof.py "$(LONGSHORE_PROOF)" docs/proof.md
+
+mutants: ## breaks the program on purpose, one promise at a time, and demands that a test notices
+	@tests/mutations/run.py
 
 check: ## formatting, lints and documentation, with warnings as errors
 	cargo fmt --all --check
 	cargo clippy --locked --all-targets --features testing -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --features testing --document-private-items
+	tests/mutations/run.py --check
 	! command -v shellcheck >/dev/null || shellcheck tests/bed/bed.sh examples/demo.sh .ci/run
 
 bench: bed ## builds a release and times it beside rclone on the same files

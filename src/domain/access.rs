@@ -1,14 +1,16 @@
 //! With whose rights a source is read: one rule decides, and there is never a fall-back to a weaker identity.
 //!
 //! `s3://` is read with the team's role if it has one, and then only with that role; without a role with the worker's own
-//! identity, as far as the deployment's cross-account rule allows. Blobs in Azure Storage are read with the consent of the
-//! team's own tenant: [`azure`]. Any other URL is read without any credential.
+//! identity, as far as the deployment's cross-account rule allows. `gs://` likewise: [`gcp`]. Blobs in Azure Storage are read
+//! with the consent of the team's own tenant: [`azure`]. Any other URL is read without any credential.
 
 pub mod azure;
+pub mod gcp;
 
 use serde::{Deserialize, Serialize};
 
 use self::azure::AzureTenant;
+use self::gcp::GcpAccount;
 use super::azure_blob;
 use super::fault::{AttachmentFault, Code};
 use super::source::Source;
@@ -35,6 +37,10 @@ pub enum Grant {
     AwsRole(AwsRole),
     /// The worker's own AWS identity.
     AwsOwn(AwsReading),
+    /// A service account of the team's, impersonated.
+    GcpAccount(GcpAccount),
+    /// The worker's own service account.
+    GcpOwn,
     /// The tenant that the team named, which consented to our application, and no other.
     AzureTenant(AzureTenant),
 }
@@ -129,7 +135,8 @@ impl ClaimKind {
                 (is_arn && !name.contains(char::is_whitespace), "a role's whole ARN, arn:aws:iam::ACCOUNT:role/NAME")
             }
             Self::ServiceAccount => {
-                (is_word(name) && name.contains('@'), "a service account's address, NAME@PROJECT.iam…")
+                let is_lower = !name.contains(|c: char| c.is_ascii_uppercase());
+                (is_word(name) && name.contains('@') && is_lower, "a service account's address, name@project.iam…")
             }
             Self::ExternalId => (!name.trim().is_empty(), "an external id as the team's record has it"),
             Self::Tenant => (azure::tenant_id(name).as_deref() == Some(name), "a tenant's id, a GUID in lower case"),
@@ -149,9 +156,7 @@ impl Grant {
     pub fn of(source: &Source, team: &Team, cross_account: CrossAccount) -> Result<Self, AttachmentFault> {
         match source {
             Source::S3 { bucket, .. } => aws(bucket, team.aws.as_ref(), cross_account),
-            Source::Gcs { bucket, .. } => {
-                Err(missing(&format!("no grant covers gs://{bucket}: this version does not read Google Cloud Storage")))
-            }
+            Source::Gcs { bucket, .. } => gcp::grant(bucket, team.gcp.as_ref()),
             Source::AzureBlob(blob) => azure::grant(blob, team.azure.as_ref()),
             Source::Http(_) | Source::File(_) | Source::Text(_) => Ok(Self::None),
         }
@@ -169,14 +174,16 @@ impl Grant {
         if let Some(name) = bucket {
             claims.push(Claimed { kind: ClaimKind::Bucket, name, refusal: Code::BucketNotAllowed });
         }
-        if let Self::AwsRole(role) = self {
-            let broken = Code::IntegrationBroken;
-            claims.push(Claimed { kind: ClaimKind::Role, name: role.role_arn.clone(), refusal: broken });
-            let id = role.external_id.iter().cloned();
-            claims.extend(id.map(|name| Claimed { kind: ClaimKind::ExternalId, name, refusal: broken }));
-        }
-        if let (Self::AzureTenant(tenant), Source::AzureBlob(blob)) = (self, source) {
-            claims.extend(azure::claims(tenant, blob));
+        match (self, source) {
+            (Self::AwsRole(role), _) => {
+                let broken = Code::IntegrationBroken;
+                claims.push(Claimed { kind: ClaimKind::Role, name: role.role_arn.clone(), refusal: broken });
+                let id = role.external_id.iter().cloned();
+                claims.extend(id.map(|name| Claimed { kind: ClaimKind::ExternalId, name, refusal: broken }));
+            }
+            (Self::GcpAccount(account), _) => claims.extend(gcp::claims(account)),
+            (Self::AzureTenant(tenant), Source::AzureBlob(blob)) => claims.extend(azure::claims(tenant, blob)),
+            (Self::AwsOwn(_) | Self::GcpOwn | Self::AzureTenant(_) | Self::None, _) => {}
         }
         claims
     }
@@ -277,7 +284,7 @@ mod tests {
             Grant::None => "none",
             Grant::AwsRole(_) => "role",
             Grant::AwsOwn(_) => "own",
-            Grant::AzureTenant(_) => "another cloud's",
+            Grant::GcpAccount(_) | Grant::GcpOwn | Grant::AzureTenant(_) => "another cloud's",
         });
         assert_eq!(found, expected, "{grant:?} {cross_account:?}");
     }

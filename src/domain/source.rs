@@ -32,6 +32,8 @@ pub enum Source {
         bucket: String,
         /// The object's name.
         object: String,
+        /// The generation that is meant, where whoever asks knows it; else what is there now.
+        pin: Option<Pin>,
     },
     /// A blob in Azure Storage.
     AzureBlob(AzureBlob),
@@ -44,7 +46,7 @@ pub enum Source {
 /// What names one state of an object for good. A state that is gone is `not_found`, never replaced by a newer one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Pin {
-    /// A version id.
+    /// A version id, or a generation.
     Version(String),
     /// An ETag, with or without its quotes.
     Etag(String),
@@ -66,7 +68,7 @@ impl Source {
         let scheme = text.split_once(':').map(|(scheme, _)| scheme.to_ascii_lowercase());
         match scheme.as_deref() {
             Some("s3") => bucket_and_key(text).map(|(bucket, key)| Self::S3 { bucket, key, pin: None }),
-            Some("gs") => bucket_and_key(text).map(|(bucket, object)| Self::Gcs { bucket, object }),
+            Some("gs") => bucket_and_key(text).map(|(bucket, object)| Self::Gcs { bucket, object, pin: None }),
             Some("http" | "https") => parse_http(text),
             Some("file") => parse_file(text),
             Some(_) | None => Err(other_scheme(text)),
@@ -79,7 +81,7 @@ impl Source {
         match self {
             Self::Http(url) => naming(url),
             Self::S3 { bucket, key, pin: _ } => format!("s3://{bucket}/{key}"),
-            Self::Gcs { bucket, object } => format!("gs://{bucket}/{object}"),
+            Self::Gcs { bucket, object, .. } => format!("gs://{bucket}/{object}"),
             Self::AzureBlob(blob) => blob.url(),
             Self::File(path) => format!("file://{}", path.display()),
             Self::Text(text) => format!("text:{}", super::digest::Sha256::of(text.as_bytes())),

@@ -15,7 +15,7 @@ pub struct Team {
     pub limits: TeamLimits,
     /// The team's AWS integration, if it has one.
     pub aws: Option<AwsGrant>,
-    /// Whether the team has a Google Cloud integration.
+    /// The team's Google Cloud integration, if it has one.
     pub gcp: Option<GcpGrant>,
     /// Whether the team has an Azure integration.
     pub azure: Option<AzureGrant>,
@@ -60,12 +60,14 @@ pub struct AwsGrant {
 /// What a team granted on Google Cloud.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct GcpGrant {
-    /// The service account to impersonate.
+    /// The service account to impersonate; without one the worker's own is used for the buckets that are listed.
     pub service_account: Option<String>,
     /// Must be part of the service account's name.
     pub uid: Option<String>,
-    /// Buckets that may be read.
+    /// Buckets, or patterns with `*`; empty: every bucket of an impersonated account, none of cross-project.
     pub buckets: Vec<String>,
+    /// The project that the team lets pay for requests where a bucket wants that.
+    pub user_project: Option<String>,
     /// Treats https URLs of GCS objects as `gs://`.
     pub recognize_https: bool,
 }

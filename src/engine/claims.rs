@@ -21,6 +21,7 @@ pub use crate::domain::access::ClaimKind;
 use crate::domain::id::TeamId;
 use crate::domain::object_key::{Key, claim_key};
 use crate::ports::clock::Clock;
+use crate::ports::crash;
 use crate::ports::store::{ObjectMeta, Put, Store, StoreError};
 
 #[cfg(test)]
@@ -123,7 +124,10 @@ impl Claims {
             }
             let claim = self.made_out(kind, name, team, None);
             match self.put(&key, &claim).await? {
-                Put::Stored => return Ok(team.clone()),
+                Put::Stored => {
+                    crash::point("claim-put");
+                    return Ok(team.clone());
+                }
                 // Somebody was quicker, or it is our own earlier try whose answer was lost.
                 Put::Exists => {}
             }

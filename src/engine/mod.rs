@@ -8,7 +8,7 @@
 //! | [`transfer`] | one attachment from its source to its stored copy |
 //! | [`receipts`] | earlier rounds, and the receipt that decides |
 //! | [`lease`], [`lanes`], [`limits`], [`memory`] | what may run, for how long, how fast and in how much memory |
-//! | [`retry`], [`outage`], [`stop`] | what happens when things fail or end |
+//! | [`retry`], [`retry_budget`], [`outage`], [`stop`] | what happens when things fail or end |
 //! | [`alone`], [`suspects`] | messages that may be what kills their processes, kept apart from the others |
 //! | [`hands`], [`progress`], [`ahead`] | how many messages are in hand, how far they are, and what is looked past |
 //! | [`in_work`], [`recent`] | tasks that are worked on now, and those that were begun before |
@@ -18,7 +18,6 @@
 pub mod ahead;
 pub mod alone;
 pub mod claims;
-pub mod crash;
 pub mod hands;
 pub mod in_work;
 pub mod intake;
@@ -33,6 +32,7 @@ pub mod progress;
 pub mod receipts;
 pub mod recent;
 pub mod retry;
+pub mod retry_budget;
 pub mod settings;
 pub mod started;
 pub mod stop;

@@ -13,6 +13,8 @@ pub struct RetryPolicy {
     pub base: Duration,
     /// The longest wait of all. A longer `Retry-After` ends the tries of this delivery.
     pub max: Duration,
+    /// How many tries again a hundred first tries pay for: see [`super::retry_budget`].
+    pub budget_percent: u32,
 }
 
 /// What follows from a failed try.
@@ -51,7 +53,7 @@ mod tests {
     use super::*;
 
     const POLICY: RetryPolicy =
-        RetryPolicy { tries: 5, base: Duration::from_millis(200), max: Duration::from_secs(30) };
+        RetryPolicy { tries: 5, base: Duration::from_millis(200), max: Duration::from_secs(30), budget_percent: 20 };
 
     fn asked(secs: u64) -> Fault {
         Fault::Transient { retry_after: Some(Duration::from_secs(secs)) }

@@ -17,6 +17,7 @@ use super::outage::Gates;
 use super::pipeline::Pipeline;
 use super::receipts::Receipts;
 use super::recent::Recent;
+use super::retry_budget::Retries;
 use super::settings::Settings;
 use super::started::Started;
 use super::stop::Stop;
@@ -86,7 +87,7 @@ impl Worker {
             way_out: gates.way_out.clone(),
             parts: pools.parts.clone(),
             lanes: Lanes::new(settings.attachments_in_flight, settings.limits.clone()),
-            retry: settings.retry,
+            retries: Retries::new(settings.retry),
             bytes_max: settings.attachment_bytes_max,
             tally: Arc::clone(&tally),
         };

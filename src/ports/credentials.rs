@@ -47,6 +47,35 @@ pub trait AwsCredentials: Send + Sync + 'static {
     async fn refused(&self, wanted: AwsUse<'_>, keys: &AwsKeys);
 }
 
+/// A token that Google's services take as proof of who asks.
+#[derive(Debug, Clone)]
+pub struct GcpToken(pub SecretString);
+
+/// What a token is for.
+#[derive(Debug, Clone, Copy)]
+pub struct GcpUse<'a> {
+    /// Whose request it is.
+    pub team: &'a TeamId,
+    /// With whose rights.
+    pub grant: &'a Grant,
+}
+
+/// Gives tokens for grants. A token opens Google Cloud Storage for reading and nothing else.
+#[async_trait]
+pub trait GcpCredentials: Send + Sync + 'static {
+    /// Returns a token that is good now. May be repeated, and is meant to be asked before every request: tokens are kept, and
+    /// fetched by one caller for all who wait. Dropped, it leaves the fetching to the next who asks.
+    ///
+    /// # Errors
+    /// `integration_broken` for a service account that we may not impersonate; `integration_missing` for a grant that is none
+    /// of Google's; what passes for the rest. A failure is remembered for some seconds.
+    async fn token(&self, wanted: GcpUse<'_>) -> Result<Arc<GcpToken>, AttachmentFault>;
+
+    /// Says that `token` was refused as ended or unknown, so that the next who asks gets another. One that was replaced
+    /// meanwhile stays.
+    async fn refused(&self, wanted: GcpUse<'_>, token: &GcpToken);
+}
+
 /// A token that Azure Storage takes as proof of who asks.
 #[derive(Debug, Clone)]
 pub struct AzureToken(pub SecretString);

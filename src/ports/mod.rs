@@ -4,6 +4,7 @@
 
 pub mod budget;
 pub mod clock;
+pub mod crash;
 pub mod credentials;
 pub mod envelopes;
 pub mod fetcher;

@@ -1,7 +1,7 @@
 //! Arms a crash point of the engine from what a test says: `LONGSHORE_TEST_CRASH=POINT:kill|freeze:COUNT[:TASK]`.
 //! Only with the feature `testing`; a release neither reads the variable nor has the points.
 
-use crate::engine::crash::{Blow, arm};
+use crate::ports::crash::{Blow, arm};
 
 /// Arms the point that the environment names, if it names one.
 ///

@@ -291,6 +291,8 @@ class Origin:
             return not until_close
         await asyncio.sleep(request.number("first_byte_delay", 0, float))
         truncate, rate, sent = request.number("truncate"), request.number("rate"), 0
+        if request.count > request.number("breaks", MAX_SIZE):
+            truncate = None
         step = BLOCK if not rate else max(1, min(BLOCK, rate // 10))
         for piece in content.pieces(start, stop):
             for i in range(0, len(piece), step):

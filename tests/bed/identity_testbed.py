@@ -29,6 +29,9 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
 STORAGE_AUDIENCE = "https://storage.azure.com"
+ANY_SCOPE = "https://www.googleapis.com/auth/cloud-platform"
+IAM_SCOPE = "https://www.googleapis.com/auth/iam"
+READ_SCOPE = "https://www.googleapis.com/auth/devstorage.read_only"
 HOP_HEADERS = {"connection", "keep-alive", "transfer-encoding", "te", "upgrade"}
 
 
@@ -73,9 +76,9 @@ class World:
         self.reset()
 
     def reset(self):
-        self.google = {"accounts": {}, "default_account": None, "buckets": {}}
+        self.google = {"accounts": {}, "default_account": None, "buckets": {}, "federation": {}, "refresh_tokens": {}}
         self.azure = {"app_id": "app", "secret": "secret", "tenants": {}, "grants": []}
-        self.google_keys, self.tokens, self.journal = {}, {}, []
+        self.google_keys, self.tokens, self.journal, self.faults = {}, {}, [], []
         self.settings = {"token_seconds": 3600, "clock_offset": 0}
 
     def now(self):
@@ -84,7 +87,7 @@ class World:
     def apply(self, manifest):
         """Adds to what there is, so that tests that run at the same time may each bring their own names."""
         google, azure = manifest.get("google", {}), manifest.get("azure", {})
-        for part in ("accounts", "buckets"):
+        for part in ("accounts", "buckets", "federation", "refresh_tokens"):
             self.google[part].update(google.get(part, {}))
         if "default_account" in google:
             self.google["default_account"] = google["default_account"]
@@ -96,7 +99,7 @@ class World:
 
     def revoke(self, given):
         """Ends the tokens of a Google account, or withdraws the grants of an Azure tenant."""
-        for token in [token for token, (email, _) in self.tokens.items() if email == given.get("email")]:
+        for token in [token for token, held in self.tokens.items() if held[0] == given.get("email")]:
             del self.tokens[token]
         self.azure["grants"] = [grant for grant in self.azure["grants"] if grant["tenant"] != given.get("tenant")]
         return {}
@@ -119,27 +122,53 @@ class World:
             "token_uri": token_uri,
         }
 
-    def mint_google(self, email, seconds=None):
-        seconds = min(seconds or self.settings["token_seconds"], self.settings["token_seconds"])
+    def mint_google(self, email, scopes, seconds=None):
+        longest = self.google["accounts"].get(email, {}).get("token_seconds", self.settings["token_seconds"])
+        seconds = min(seconds or longest, longest)
         token = "ya29." + secrets.token_urlsafe(32)
-        self.tokens[token] = (email, self.now() + seconds)
+        self.tokens[token] = (email, self.now() + seconds, scopes)
+        self.journal.append({"time": time.time(), "server": "identity", "minted": email, "scopes": scopes})
         return token, seconds
 
-    def google_caller(self, authorization):
+    def named(self, authorization):
+        """Whose token it is, for the journal, whatever it is worth now."""
+        return self.tokens.get((authorization or "").removeprefix("Bearer "), (None,))[0]
+
+    def google_caller(self, authorization, scope):
         if not authorization:
             raise Refused(401, google_error(401, "Anonymous caller does not have access.", "UNAUTHENTICATED"))
-        email, expires = self.tokens.get(authorization.removeprefix("Bearer "), (None, 0))
+        email, expires, scopes = self.tokens.get(authorization.removeprefix("Bearer "), (None, 0, []))
         if email is None or self.now() >= expires:
             raise Refused(
                 401,
                 google_error(401, "Invalid Credentials", "UNAUTHENTICATED"),
                 {"WWW-Authenticate": 'Bearer realm="https://accounts.google.com/", error="invalid_token"'},
             )
+        if scope not in scopes and ANY_SCOPE not in scopes:
+            message = "Request had insufficient authentication scopes."
+            raise Refused(403, google_error(403, message, "PERMISSION_DENIED"))
         return email
 
     def google_token(self, form):
-        if form.get("grant_type") != "urn:ietf:params:oauth:grant-type:jwt-bearer":
-            raise Refused(400, {"error": "unsupported_grant_type"})
+        scopes = form.get("scope", ANY_SCOPE).split()
+        match form.get("grant_type"):
+            case "urn:ietf:params:oauth:grant-type:jwt-bearer":
+                email, scopes = self.by_assertion(form)
+            case "urn:ietf:params:oauth:grant-type:token-exchange":
+                pool = self.google["federation"].get(form.get("audience"), {})
+                email = pool.get(form.get("subject_token"))
+            case "refresh_token":
+                held = self.google["refresh_tokens"].get(form.get("refresh_token"), {})
+                wanted = {key: form.get(key) for key in ("client_id", "client_secret")}
+                email = held.get("email") if wanted.items() <= held.items() else None
+            case _:
+                raise Refused(400, {"error": "unsupported_grant_type"})
+        if email is None:
+            raise Refused(400, {"error": "invalid_grant", "error_description": "Nobody that is known here."})
+        token, seconds = self.mint_google(email, scopes)
+        return {"access_token": token, "expires_in": seconds, "token_type": "Bearer"}
+
+    def by_assertion(self, form):
         try:
             email = json.loads(unb64(form["assertion"].split(".")[1]))["iss"]
             claims = read_jwt(self.google_keys[email].public_key(), form["assertion"])
@@ -147,11 +176,10 @@ class World:
             raise Refused(400, {"error": "invalid_grant", "error_description": "Invalid JWT Signature."}) from None
         if not claims.get("scope") or self.now() > claims["exp"]:
             raise Refused(400, {"error": "invalid_grant", "error_description": "Invalid JWT: scope or lifetime."})
-        token, seconds = self.mint_google(email)
-        return {"access_token": token, "expires_in": seconds, "token_type": "Bearer"}
+        return email, claims["scope"].split()
 
     def generate_access_token(self, authorization, target, given):
-        caller = self.google_caller(authorization)
+        caller = self.google_caller(authorization, IAM_SCOPE)
         account = self.google["accounts"].get(target, {})
         if caller not in account.get("token_creators", []):
             raise Refused(
@@ -164,31 +192,49 @@ class World:
             )
         if not given.get("scope"):
             raise Refused(400, google_error(400, "Request contains an invalid argument.", "INVALID_ARGUMENT"))
-        token, seconds = self.mint_google(target, int(given.get("lifetime", "3600s").rstrip("s")))
+        token, seconds = self.mint_google(target, given["scope"], int(given.get("lifetime", "3600s").rstrip("s")))
         return {
             "accessToken": token,
             "expireTime": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self.now() + seconds)),
         }
 
     def check_gcs(self, method, path, headers):
+        """Raises unless the caller may ask this; tells whether a missing object is to be kept from the caller.
+
+        `readers` get and list, `getters` only get, `listers` only list, as Google's roles do.
+        """
         if path.startswith("/_internal/"):
-            return
-        found = re.match(r"/(?:upload/|download/)?storage/v1/b/([^/?]+)", path) or re.match(r"/([^/?]+)/", path)
-        bucket = urllib.parse.unquote(found.group(1)) if found else ""
-        readers, writers = (self.google["buckets"].get(bucket, {}).get(k, []) for k in ("readers", "writers"))
-        granted = readers + writers if method in ("GET", "HEAD") else writers
-        if "allUsers" in granted:
-            return
-        email = self.google_caller(headers.get("Authorization"))
+            return False
+        found = re.match(r"/(?:upload/|download/)?storage/v1/b/([^/?]+)", path)
+        is_list = bool(found) and urllib.parse.urlsplit(path).path.endswith("/o")
+        found = found or re.match(r"/([^/?]+)/", path)
+        bucket = self.google["buckets"].get(urllib.parse.unquote(found.group(1)) if found else "", {})
+        try:
+            return self.judge_gcs(method, is_list, bucket, path, headers)
+        except Refused as refusal:
+            if path.startswith(("/storage/", "/upload/", "/download/")):
+                raise
+            raise Refused(refusal.status, google_xml(refusal.body["error"]), refusal.headers) from None
+
+    def judge_gcs(self, method, is_list, bucket, path, headers):
+        readers, writers, getters, listers = (
+            bucket.get(kind, []) for kind in ("readers", "writers", "getters", "listers")
+        )
+        may_list = readers + writers + listers
+        granted = writers if method not in ("GET", "HEAD") else may_list if is_list else readers + writers + getters
+        email = "allUsers" if "allUsers" in granted else self.google_caller(headers.get("Authorization"), READ_SCOPE)
+        for fault in self.faults:
+            if fault["times"] > 0 and fault["path"] in path:
+                fault["times"] -= 1
+                raise Refused(fault["status"], google_error(fault["status"], "told to fail", "", fault["reason"]))
+        payers = bucket.get("payers")
+        if payers is not None and headers.get("x-goog-user-project") not in payers:
+            message = "Bucket is a requester pays bucket but no user project provided."
+            raise Refused(400, google_error(400, message, "INVALID_ARGUMENT", "userProjectMissing"))
         if email not in granted:
-            raise Refused(
-                403,
-                google_error(
-                    403,
-                    f"{email} does not have storage.objects.get access to the Google Cloud Storage object.",
-                    "PERMISSION_DENIED",
-                ),
-            )
+            message = f"{email} does not have storage.objects.get access to the Google Cloud Storage object."
+            raise Refused(403, google_error(403, message, "PERMISSION_DENIED", "forbidden"))
+        return email not in may_list and "allUsers" not in may_list
 
     # -- Azure
 
@@ -261,15 +307,23 @@ class World:
         )
 
 
-def google_error(code, message, status):
+def google_error(code, message, status, reason=None):
     return {
         "error": {
             "code": code,
             "message": message,
             "status": status,
-            "errors": [{"message": message, "domain": "global", "reason": status.lower()}],
+            "errors": [{"message": message, "domain": "global", "reason": reason or status.lower()}],
         }
     }
+
+
+def google_xml(error):
+    """The same in the words of the XML API."""
+    reason = error["errors"][0]["reason"]
+    code = {"unauthenticated": "AuthenticationRequired", "forbidden": "AccessDenied"}.get(reason)
+    code = code or reason[:1].upper() + reason[1:]
+    return f"<?xml version='1.0' encoding='UTF-8'?><Error><Code>{code}</Code><Message>{error['message']}</Message></Error>"
 
 
 def azure_error(error, number, text):
@@ -294,12 +348,16 @@ class Handler(BaseHTTPRequestHandler):
                 body += self.rfile.read(size + 2)[:-2]
             self.rfile.readline()
         entry = {"time": time.time(), "server": self.server.role, "method": self.command, "path": self.path}
+        entry |= {"caller": self.world.named(self.headers.get("Authorization")), "status": 200}
+        # Noted before the answer, so that whoever has heard it finds it noted.
+        self.entry = entry
+        if not self.path.startswith("/_testbed/"):
+            self.world.journal.append(entry)
         try:
             status, result, headers = 200, self.answer(body), {}
         except Refused as refusal:
             status, result, headers = refusal.status, refusal.body, refusal.headers
-        if not self.path.startswith("/_testbed/"):
-            self.world.journal.append(entry | {"status": status})
+            entry["status"] = status
         if result is not None:
             self.reply(status, result, headers)
 
@@ -339,6 +397,8 @@ class IdentityHandler(Handler):
             return world.journal
         if call == ("POST", "/_testbed/google-key"):
             return world.google_key(json.loads(body)["email"], base + "/token")
+        if call == ("POST", "/_testbed/fault"):
+            return world.faults.append({"times": 1} | json.loads(body)) or {}
         if call == ("POST", "/token"):
             return world.google_token(form)
         if target:
@@ -348,7 +408,7 @@ class IdentityHandler(Handler):
         if tenant:
             return world.azure_token(tenant.group(1), form)
         if url.path.startswith("/computeMetadata/"):
-            return self.metadata(url.path)
+            return self.metadata(url)
         if url.path.endswith("/.well-known/openid-configuration"):
             name = url.path.split("/")[1]
             return {
@@ -358,12 +418,13 @@ class IdentityHandler(Handler):
             }
         raise Refused(404, {"error": "no such call"})
 
-    def metadata(self, path):
+    def metadata(self, url):
+        path, scopes = url.path, dict(urllib.parse.parse_qsl(url.query)).get("scopes", ANY_SCOPE).split(",")
         email = self.world.google["default_account"]
         if self.headers.get("Metadata-Flavor") != "Google" or email is None:
             raise Refused(403, {"error": "Missing Metadata-Flavor:Google header, or no default account"})
         if path.endswith("/token"):
-            token, seconds = self.world.mint_google(email)
+            token, seconds = self.world.mint_google(email, scopes)
             return {"access_token": token, "expires_in": seconds, "token_type": "Bearer"}
         return {"email": email, "aliases": ["default"], "scopes": ["https://www.googleapis.com/auth/cloud-platform"]}
 
@@ -372,7 +433,7 @@ class GateHandler(Handler):
     local = threading.local()
 
     def answer(self, body):
-        self.server.check(self.command, self.path, self.headers)
+        hides_missing = self.server.check(self.command, self.path, self.headers)
         upstream = self.server.upstream
         connection = (
             http.client.HTTPSConnection(upstream.hostname, upstream.port, context=ssl._create_unverified_context())
@@ -380,15 +441,18 @@ class GateHandler(Handler):
             else http.client.HTTPConnection(upstream.hostname, upstream.port)
         )
         try:
-            headers = {
-                k: v
-                for k, v in self.headers.items()
-                if k.lower() not in HOP_HEADERS | ({"authorization"} if self.server.role == "gcs" else set())
-            }
+            # fake-gcs-server takes any token, and paths of the XML API only under its own host's name.
+            dropped = HOP_HEADERS | ({"authorization", "host"} if self.server.role == "gcs" else set())
+            headers = {k: v for k, v in self.headers.items() if k.lower() not in dropped}
             if body or self.command in ("PUT", "POST"):
                 headers["Content-Length"] = str(len(body))
             connection.request(self.command, self.path, body=body, headers=headers)
             response = connection.getresponse()
+            if hides_missing and response.status == 404:
+                message = "storage.objects.get denied on resource (or it may not exist)."
+                error = google_error(403, message, "PERMISSION_DENIED", "forbidden")["error"]
+                raise Refused(403, google_xml(error))
+            self.entry["status"] = response.status
             self.send_response_only(response.status)
             chunked = (
                 response.getheader("Content-Length") is None

@@ -51,6 +51,10 @@ class Ground(unittest.TestCase):
         self.assertEqual(found, [200, 404, 200, 404])
         self.assertEqual(self.ask("/blob/a?alternate=status&x=1")[0], 200, "another URL has a count of its own")
 
+    def test_the_first_bodies_break_and_the_next_is_whole(self):
+        target = "/blob/k?size=5000&truncate=700&breaks=2"
+        self.assertEqual([len(self.ask(target)[2]) for _ in range(3)], [700, 700, 5000])
+
     def test_every_second_body_has_other_bytes_of_the_same_size(self):
         for kind in ("size=70000", "kind=png", "kind=text", "kind=text&text=Hello"):
             with self.subTest(kind):

@@ -16,6 +16,7 @@ use super::outbox::{Letter, Outbox};
 use super::shelf::Held;
 use super::topology::Queues;
 use crate::domain::settlement::{DeadLetter, Settlement};
+use crate::ports::crash;
 use crate::ports::queue::QueueError;
 
 /// The longest detail beside a dead letter: all headers must fit into one frame of 128 KiB with the sender's.
@@ -91,6 +92,7 @@ impl Settler {
         }
         let properties = headers::copied(&held.properties, own);
         self.outbox.publish(&Letter::to_queue(queue, properties, held.body.clone())).await?;
+        crash::point("message-copied");
         acknowledge(held).await
     }
 }

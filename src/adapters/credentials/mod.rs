@@ -2,4 +2,5 @@
 
 pub mod aws;
 pub mod azure;
+pub mod gcp;
 mod kept;

@@ -56,14 +56,13 @@ pub(super) fn refusal(status: u16, headers: &HeaderMap, host: &str, now: Timesta
 
 /// What the source calls this state. Version ids are believed only of the clouds' own object hosts.
 pub(super) fn version(headers: &HeaderMap, host: &str) -> SourceVersion {
-    let version = if is_s3(host) {
-        return s3_version(headers);
+    if is_s3(host) {
+        s3_version(headers)
     } else if is_gcs(host) {
-        text(headers, "x-goog-generation")
+        gcs_version(headers)
     } else {
-        None
-    };
-    state(headers, version)
+        state(headers, None)
+    }
 }
 
 /// What S3, or a server that speaks as S3 does, calls this state.
@@ -71,6 +70,11 @@ pub(super) fn s3_version(headers: &HeaderMap) -> SourceVersion {
     // "null" is what S3 calls the only version of an object without versions: it names no bytes.
     let version = text(headers, "x-amz-version-id").filter(|version| version != "null");
     state(headers, version)
+}
+
+/// What Google Cloud Storage, or a server that speaks as it does, calls this state.
+pub(super) fn gcs_version(headers: &HeaderMap) -> SourceVersion {
+    state(headers, text(headers, "x-goog-generation"))
 }
 
 /// What Azure Storage calls this state; without versions only its ETag.

@@ -12,6 +12,7 @@ use futures::stream::{self, BoxStream};
 use tokio::time::{Instant, timeout};
 
 use super::trouble;
+use crate::domain::crc::{Crc, CrcHasher};
 use crate::domain::digest::{Sha256, Sha256Hasher};
 use crate::domain::fault::{AttachmentFault, Code};
 use crate::domain::source::Place;
@@ -43,8 +44,10 @@ pub(super) struct Expected {
     pub(super) length: Option<u64>,
     /// How many may come.
     pub(super) bytes_max: u64,
-    /// Their digest, where nobody behind us could compare it.
+    /// Their digest, where nobody behind us could compare it…
     pub(super) sha256: Option<Sha256>,
+    /// …and their checksum.
+    pub(super) crc: Option<Crc>,
 }
 
 /// A body under watch.
@@ -56,6 +59,7 @@ pub(super) struct Watched {
     expected: Expected,
     received: u64,
     hasher: Option<Sha256Hasher>,
+    crc: Option<CrcHasher>,
     waited: Duration,
     window: Window,
 }
@@ -79,6 +83,7 @@ impl Watched {
             expected,
             received: 0,
             hasher: expected.sha256.map(|_| Sha256Hasher::default()),
+            crc: expected.crc.map(CrcHasher::new),
             waited: Duration::ZERO,
             window: Window::default(),
         }
@@ -153,6 +158,9 @@ impl Watched {
         if let Some(hasher) = &mut self.hasher {
             hasher.update(bytes);
         }
+        if let Some(crc) = &mut self.crc {
+            crc.update(bytes);
+        }
         Ok(())
     }
 
@@ -161,7 +169,8 @@ impl Watched {
             return Err(self.fault(Code::Truncated, "the body is shorter than announced"));
         }
         let found = self.hasher.take().map(Sha256Hasher::finish);
-        if found != self.expected.sha256 {
+        let has_crc = self.crc.take().is_none_or(|crc| crc.fits());
+        if found != self.expected.sha256 || !has_crc {
             return Err(self.fault(Code::ChecksumMismatch, "the body is not what its digest says"));
         }
         Ok(None)

@@ -25,7 +25,7 @@ fn watched(pieces: u64, bytes: usize, every_secs: u64, pace: Pace, length: Optio
         tokio::time::sleep(Duration::from_secs(every_secs)).await;
         Ok(Bytes::from(vec![7; bytes]))
     });
-    let expected = Expected { length, bytes_max: 1 << 20, sha256: None };
+    let expected = Expected { length, bytes_max: 1 << 20, sha256: None, crc: None };
     Watched::new(source.boxed(), "h".into(), pace, payer(), expected).into_stream()
 }
 
@@ -80,7 +80,13 @@ async fn lengths_and_sizes_are_kept() {
 async fn a_digest_that_nobody_else_could_compare_is_compared_here() {
     for (digest, expected) in [(Sha256::of(b"x"), Ok(1)), (Sha256::of(b"y"), Err(Code::ChecksumMismatch))] {
         let source = stream::iter([Ok(Bytes::from_static(b"x"))]).boxed();
-        let expects = Expected { length: None, bytes_max: 9, sha256: Some(digest) };
+        let expects = Expected { length: None, bytes_max: 9, sha256: Some(digest), crc: None };
+        check(Watched::new(source, "h".into(), PACE, payer(), expects).into_stream(), expected).await;
+    }
+    // The check value of the catalogue of CRC algorithms.
+    for (sum, expected) in [(0xe306_9283, Ok(9)), (1, Err(Code::ChecksumMismatch))] {
+        let source = stream::iter([Ok(Bytes::from_static(b"123456789"))]).boxed();
+        let expects = Expected { length: None, bytes_max: 9, sha256: None, crc: Some(Crc::Crc32c(sum)) };
         check(Watched::new(source, "h".into(), PACE, payer(), expects).into_stream(), expected).await;
     }
 }

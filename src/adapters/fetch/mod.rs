@@ -1,4 +1,5 @@
-//! Opens sources: http(s) URLs, objects in S3, Azure's blobs, files of this machine, texts; and posts webhooks with the same client.
+//! Opens sources: http(s) URLs, objects in S3 and Google Cloud Storage, Azure's blobs, files of this machine, texts; and posts
+//! webhooks with the same client.
 //!
 //! [`Sources`] picks by kind. Start with [`http`]; [`address_guard`] is what stands between a stranger's URL and our network.
 
@@ -10,9 +11,11 @@ mod client;
 mod connect;
 mod decode;
 pub mod file;
+pub mod gcs;
 pub mod http;
 mod http_options;
 pub mod lazy;
+mod object_path;
 mod part;
 pub mod resolve;
 pub mod s3;
@@ -48,6 +51,8 @@ pub struct Sources {
     pub text: Arc<dyn Fetcher>,
     /// Opens objects in S3; without it none are.
     pub s3: Option<Arc<dyn Fetcher>>,
+    /// Opens objects in Google Cloud Storage; without it none are.
+    pub gcs: Option<Arc<dyn Fetcher>>,
     /// Opens blobs in Azure Storage; without it none are.
     pub azure: Option<Arc<dyn Fetcher>>,
 }
@@ -63,11 +68,14 @@ impl Fetcher for Sources {
                 Some(s3) => s3.open(request).await,
                 None => Err(not_read("S3")),
             },
+            Source::Gcs { .. } => match &self.gcs {
+                Some(gcs) => gcs.open(request).await,
+                None => Err(not_read("Google Cloud Storage")),
+            },
             Source::AzureBlob(_) => match &self.azure {
                 Some(azure) => azure.open(request).await,
                 None => Err(not_read("Azure Storage")),
             },
-            Source::Gcs { .. } => Err(not_read("Google Cloud Storage")),
         }
     }
 }
@@ -97,6 +105,7 @@ mod tests {
             file: Arc::new(FileFetcher::new(nothing)),
             text: Arc::new(TextFetcher),
             s3: None,
+            gcs: None,
             azure: None,
         }
     }

@@ -142,7 +142,12 @@ impl Wire {
         let bytes_max = self.options.max_bytes;
         let encoded = part.coding != Coding::Identity;
         // A digest of the encoded bytes is of use only here: nobody behind the decoder sees them.
-        let expected = Expected { length: part.length, bytes_max, sha256: part.announced.sha256.filter(|_| encoded) };
+        let expected = Expected {
+            length: part.length,
+            bytes_max,
+            sha256: part.announced.sha256.filter(|_| encoded),
+            crc: part.announced.crc.filter(|_| encoded),
+        };
         let source = response.bytes_stream().boxed();
         let body = Watched::new(source, host.clone(), self.pace(), payer, expected).into_stream();
         if encoded { decoded(body, part.coding, host, bytes_max) } else { body }

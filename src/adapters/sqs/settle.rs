@@ -13,6 +13,7 @@ use super::requests::Remote;
 use super::trouble::Trouble;
 use super::waiting::CountedAs;
 use crate::domain::settlement::Settlement;
+use crate::ports::crash;
 use crate::ports::queue::Lease;
 
 /// Waits below this are waits by visibility, where nothing must be written.
@@ -115,6 +116,7 @@ impl Core {
         let by = [held.message_id.as_str(), receives.as_str(), purpose];
         let sent = sends.ask(post(letter, delay, &by, to)).await?;
         held.is_copied.store(true, SeqCst);
+        crash::point("message-copied");
         Ok(Some(sent))
     }
 

@@ -2,11 +2,10 @@
 
 use super::section::Section;
 use crate::domain::access::azure::tenant_id;
+use crate::domain::access::gcp::problem_of_uid;
 use crate::domain::azure_blob;
 use crate::domain::team::{AwsGrant, AzureGrant, GcpGrant};
 
-/// Shorter uids could be part of a service account's name by chance.
-const UID_BYTES_MIN: usize = 8;
 /// STS's bounds for external ids.
 const EXTERNAL_ID_BYTES: std::ops::RangeInclusive<usize> = 2..=1224;
 
@@ -155,16 +154,19 @@ pub(super) fn gcp(mut section: Section<'_>) -> GcpGrant {
     let delegated = section.has("service_account");
     let access = access(&mut section, ["impersonate", "cross-project"], delegated);
     let grant = GcpGrant {
-        service_account: section.text("service_account"),
+        // An address has no case: written otherwise it is still the same.
+        service_account: section.text("service_account").map(|account| account.to_ascii_lowercase()),
         uid: section.text("uid"),
         buckets: buckets(&mut section, access),
+        user_project: user_project(&mut section),
         recognize_https: section.flag("recognize_https"),
     };
     match (access, &grant.service_account) {
         (Access::Delegated, Some(account)) => check_uid(&section, account, grant.uid.as_deref()),
         (Access::Delegated, None) => section.mistake("service_account", "is missing"),
         (Access::Own, _) => {
-            for key in ["service_account", "uid"] {
+            // Nobody could tell whose project the worker's own account would let pay.
+            for key in ["service_account", "uid", "user_project"] {
                 if section.has(key) {
                     section.mistake(key, "has no meaning with access = \"cross-project\"");
                 }
@@ -182,16 +184,20 @@ fn check_uid(section: &Section<'_>, account: &str, uid: Option<&str>) {
     if name.is_empty() || !domain.ends_with(".gserviceaccount.com") {
         section.mistake("service_account", "must be a service account's e-mail address");
     }
-    match uid {
-        None => section.mistake("uid", "is missing"),
-        Some(uid) if uid.len() < UID_BYTES_MIN => {
-            section.mistake("uid", "must have at least 8 characters");
-        }
-        Some(uid) if name.split('-').all(|token| token != uid) => {
-            section.mistake("uid", "must be a whole part, between hyphens, of the service account's name")
-        }
-        Some(_) => {}
+    let problem = uid.map_or(Some("is missing"), |uid| problem_of_uid(account, uid));
+    if let Some(problem) = problem {
+        section.mistake("uid", problem);
     }
+}
+
+/// A project's id or number, which stands in a header.
+fn user_project(section: &mut Section<'_>) -> Option<String> {
+    let project = section.text("user_project")?;
+    let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-.:".contains(&byte);
+    if project.is_empty() || project.len() > 64 || !project.bytes().all(allowed) {
+        section.mistake("user_project", "must be a project's id or number");
+    }
+    Some(project)
 }
 
 pub(super) fn azure(mut section: Section<'_>) -> AzureGrant {

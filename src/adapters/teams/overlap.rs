@@ -7,7 +7,7 @@ use super::section::Mistake;
 use crate::domain::id::TeamId;
 use crate::domain::team::KnownTeam;
 
-/// Notes each role, tenant, storage account and bucket that two teams list; overlapping patterns are one bucket.
+/// Notes each role, service account, tenant, storage account and bucket that two teams list; overlapping patterns are one bucket.
 pub(super) fn clashes(teams: &BTreeMap<TeamId, Arc<KnownTeam>>) -> Vec<Mistake> {
     let mut mistakes = Vec::new();
     let roles = teams.values().filter_map(|team| {
@@ -15,6 +15,11 @@ pub(super) fn clashes(teams: &BTreeMap<TeamId, Arc<KnownTeam>>) -> Vec<Mistake> 
         Some((&team.id, role))
     });
     add_clashes("role", &roles.collect::<Vec<_>>(), &mut mistakes);
+    let accounts = teams.values().filter_map(|team| {
+        let account = team.record.gcp.as_ref()?.service_account.as_deref()?;
+        Some((&team.id, account))
+    });
+    add_clashes("service account", &accounts.collect::<Vec<_>>(), &mut mistakes);
     let tenants = teams.values().filter_map(|team| {
         let tenant = team.record.azure.as_ref()?.tenant_id.as_str();
         // One that is missing or bad was noted before.

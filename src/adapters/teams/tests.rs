@@ -170,9 +170,22 @@ fn a_uid_is_a_whole_part_of_the_service_accounts_name() {
     check_mistakes(&with("longshore-ab12cd34"), &["whole part"]);
     check_mistakes(&with(""), &["gcp.uid is missing"]);
     check_mistakes("[a.gcp]\naccess = \"impersonate\"\n", &["gcp.service_account is missing"]);
+    check_mistakes(
+        &with("ab12cd34").replace("p.iam.gserviceaccount.com", "mail.com"),
+        &["must be a service account's"],
+    );
     let domain = "[a.azure]\ntenant_id = \"acme.onmicrosoft.com\"\n";
     check_mistakes(domain, &["azure.tenant_id must be a tenant's id"]);
     check_mistakes("[a.azure]\naccounts = [\"X\"]\n", &["azure.tenant_id is missing", "azure.accounts must hold"]);
+}
+
+#[test]
+fn only_a_team_whose_account_is_impersonated_names_who_pays() {
+    let account = "service_account = \"longshore-ab12cd34@p.iam.gserviceaccount.com\"\nuid = \"ab12cd34\"\n";
+    let directory = read(&format!("[a.gcp]\n{account}user_project = \"acme-billing\"\n")).expect("good");
+    assert_eq!(team(&directory, "a").gcp.and_then(|gcp| gcp.user_project).as_deref(), Some("acme-billing"));
+    check_mistakes(&format!("[a.gcp]\n{account}user_project = \"a b\"\n"), &["gcp.user_project must be a project's"]);
+    check_mistakes("[a.gcp]\nbuckets = [\"b\"]\nuser_project = \"p\"\n", &["gcp.user_project has no meaning"]);
 }
 
 #[test]
@@ -216,6 +229,11 @@ fn what_two_teams_list_is_a_mistake_of_the_whole_file() {
     check_mistakes(
         "[a.gcp]\nbuckets = [\"g\"]\n[b.gcp]\nbuckets = [\"g\"]\n",
         &["team b, GCS bucket g is listed by team a too"],
+    );
+    let account = "service_account = \"longshore-ab12cd34@p.iam.gserviceaccount.com\"\nuid = \"ab12cd34\"\n";
+    check_mistakes(
+        &format!("[a.gcp]\n{account}[b.gcp]\n{}", account.replace("@p", "@P")),
+        &["team b, service account longshore-ab12cd34@p.iam.gserviceaccount.com is listed by team a too"],
     );
     let azure = |name: &str, tenant: &str, account: &str| {
         format!("[{name}.azure]\ntenant_id = \"{tenant}\"\naccounts = [\"{account}\"]\n")

@@ -149,10 +149,20 @@ impl Notification {
 }
 
 fn is_sns_host(host: &str) -> bool {
-    let domain = host.strip_suffix(".cn").unwrap_or(host);
-    let region = domain.strip_prefix("sns.").and_then(|rest| rest.strip_suffix(".amazonaws.com"));
-    let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-    region.is_some_and(|region| !region.is_empty() && region.len() <= 32 && region.bytes().all(allowed))
+    let Some(rest) = host.strip_prefix("sns.") else { return false };
+    let region = rest.strip_suffix(".amazonaws.com").filter(|region| !region.starts_with("cn-"));
+    let region = region.or_else(|| rest.strip_suffix(".amazonaws.com.cn").filter(|region| region.starts_with("cn-")));
+    region.is_some_and(is_region)
+}
+
+/// Whether it has a region's shape, as `eu-west-1` and `us-gov-west-1` have. `s3` and `s3-us-west-2` have not: a host such as
+/// `sns.s3.amazonaws.com` is a bucket called `sns`, and anybody's.
+fn is_region(text: &str) -> bool {
+    let parts: Vec<&str> = text.split('-').collect();
+    let Some((number, words)) = parts.split_last() else { return false };
+    let is_number = (1..=2).contains(&number.len()) && number.bytes().all(|byte| byte.is_ascii_digit());
+    let are_words = words.iter().all(|word| !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_lowercase()));
+    is_number && are_words && (2..=4).contains(&words.len())
 }
 
 #[cfg(test)]

@@ -95,8 +95,15 @@ fn certificates_come_from_sns_and_nobody_else() {
             check(&bad, false);
         }
     }
-    for host in ["sns.amazonaws.com", "sns..amazonaws.com", "sns.a.b.amazonaws.com", "evilsns.us-east-1.amazonaws.com"]
-    {
+    for host in [
+        "sns.s3.amazonaws.com",
+        "sns.s3-us-west-2.amazonaws.com",
+        "sns.us-east-1.amazonaws.com.cn",
+        "sns.amazonaws.com",
+        "sns..amazonaws.com",
+        "sns.a.b.amazonaws.com",
+        "evilsns.us-east-1.amazonaws.com",
+    ] {
         check(&format!("https://{host}/a.pem"), false);
     }
     check("https://sns.us-east-1.amazonaws.com.cn.evil.com/a.pem", false);

@@ -272,6 +272,15 @@ fn sign_of<T>(outcome: &Result<T, AttachmentFault>) -> Sign {
     }
 }
 
+/// Whether a fault is its host's as a whole, not that of what was asked for: there it is of no use to ask otherwise.
+#[must_use]
+pub fn is_hosts_trouble(fault: &AttachmentFault) -> bool {
+    match sign_of::<()>(&Err(fault.clone())) {
+        Sign::Unreachable | Sign::Overloaded { .. } => true,
+        Sign::Well | Sign::Nothing => false,
+    }
+}
+
 #[cfg(test)]
 #[path = "lanes_tests.rs"]
 mod tests;

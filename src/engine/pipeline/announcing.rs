@@ -9,10 +9,13 @@ use super::settling::{Verdict, hand_back};
 use crate::domain::receipt::Receipt;
 use crate::domain::settlement::Settlement;
 use crate::domain::task::Task;
-use crate::engine::crash;
+use crate::ports::crash;
 use crate::ports::publisher::PublishError;
 use crate::ports::queue::{Delivery, QueueError};
 use crate::ports::teams::Lookup;
+
+/// How long an ended task of a team that is not known any more waits for it, as long as tasks of unknown teams do at least.
+const UNKNOWN_FOR: Duration = Duration::from_secs(30 * 60);
 
 impl Pipeline {
     /// Hands the completion on, as an event and as a webhook, then lets the message go. Waits as long as a broker is away; what
@@ -20,7 +23,7 @@ impl Pipeline {
     pub(super) async fn announce(&self, task: &Task, receipt: &Receipt, delivery: &Delivery) -> Verdict {
         let handing_on = async {
             self.publish(receipt, delivery).await.map_err(|error| error.to_string())?;
-            self.hand_webhook_on(task, receipt).await.map_err(|error| error.to_string())
+            self.hand_webhook_on(task, receipt).await
         };
         match self.stop.unless_cut(handing_on).await {
             Some(Ok(())) => Verdict::Settle(Settlement::Done),
@@ -42,13 +45,25 @@ impl Pipeline {
         Ok(())
     }
 
-    async fn hand_webhook_on(&self, task: &Task, receipt: &Receipt) -> Result<(), QueueError> {
+    /// # Errors
+    /// In words, what keeps the webhook from being durable.
+    async fn hand_webhook_on(&self, task: &Task, receipt: &Receipt) -> Result<(), String> {
         let Some(outbox) = &self.webhooks else { return Ok(()) };
         // The record as it is now: a callback that was set right since is served.
-        let Lookup::Known(team) = self.look_up(&receipt.team).await else { return Ok(()) };
+        let team = match self.look_up(&receipt.team).await {
+            Lookup::Known(team) => team,
+            // A directory can lag, and a teams file be edited: what was due to the team must not be lost by that.
+            Lookup::Unknown if self.age_of(receipt.finished_at) < UNKNOWN_FOR => {
+                return Err(format!("no team {} is known now, so its webhook waits", receipt.team));
+            }
+            Lookup::Unknown => {
+                warn!(task.id = %receipt.task_id, team = %receipt.team, "the team is gone: nobody is told by webhook");
+                return Ok(());
+            }
+        };
         let gate = &self.gates.webhooks;
         let hand_on = || outbox.hand_on(task, &team, receipt, self.clock.now());
-        gate.until_answered(QueueError::is_transient, hand_on).await?;
+        gate.until_answered(QueueError::is_transient, hand_on).await.map_err(|error| error.to_string())?;
         crash::point("webhook-enqueued");
         Ok(())
     }

@@ -14,6 +14,7 @@ use super::{Effort, Pipeline};
 use crate::domain::settlement::{Reason, Settlement};
 use crate::engine::lease::Held;
 use crate::engine::tally::Tally;
+use crate::ports::crash;
 use crate::ports::queue::Delivery;
 
 /// From so many unfinished deliveries on a message is a suspect.
@@ -90,6 +91,7 @@ impl Pipeline {
         if let Err(error) = self.suspects.note(message, unended + 1).await {
             return self.store_is_broken(&error);
         }
+        crash::point("suspect-noted");
         let verdict = tokio::select! {
             biased;
             () = held.was_lost() => Verdict::Leave,

@@ -7,9 +7,9 @@ use tracing::{info, warn};
 
 use super::Pipeline;
 use crate::domain::settlement::{DeadLetter, Reason, Settlement};
-use crate::engine::crash;
 use crate::engine::lease::Held;
 use crate::engine::tally::Tally;
+use crate::ports::crash;
 use crate::ports::queue::Delivery;
 
 /// How work on a delivery ended before its settlement.
@@ -51,8 +51,12 @@ impl Pipeline {
 
     /// As long as has gone since then, within the message's delays: so a wait is doubled each time.
     pub(super) fn wait_since(&self, then: Timestamp) -> Duration {
-        let age = Duration::try_from(self.clock.now().duration_since(then)).unwrap_or_default();
-        age.clamp(self.settings.backoff.base, self.settings.backoff.max)
+        self.age_of(then).clamp(self.settings.backoff.base, self.settings.backoff.max)
+    }
+
+    /// How long ago that was.
+    pub(super) fn age_of(&self, then: Timestamp) -> Duration {
+        Duration::try_from(self.clock.now().duration_since(then)).unwrap_or_default()
     }
 }
 

@@ -12,7 +12,8 @@ use crate::domain::crc::CrcHasher;
 use crate::domain::digest::{Sha256, Sha256Hasher};
 use crate::domain::facts::SourceVersion;
 use crate::domain::fault::{AttachmentFault, Code};
-use crate::engine::retry::{Next, RetryPolicy};
+use crate::engine::retry::Next;
+use crate::engine::retry_budget::Retries;
 use crate::ports::fetcher::{Announced, BodyStream, Fetched, Fetcher, Want};
 use crate::ports::store::PART_BYTES;
 
@@ -20,7 +21,7 @@ use crate::ports::store::PART_BYTES;
 pub(super) struct Body {
     fetcher: Arc<dyn Fetcher>,
     job: Job,
-    retry: RetryPolicy,
+    retries: Retries,
     stream: BodyStream,
     pub(super) version: SourceVersion,
     resumable: bool,
@@ -49,7 +50,7 @@ pub(super) struct Filled {
 impl Body {
     /// Reads what `fetched` gives, for `job`.
     pub(super) fn new(
-        fetcher: Arc<dyn Fetcher>, job: &Job, retry: RetryPolicy, bytes_max: u64, fetched: Fetched,
+        fetcher: Arc<dyn Fetcher>, job: &Job, retries: Retries, bytes_max: u64, fetched: Fetched,
     ) -> Self {
         // MD5 costs more than all the rest together, so it is taken only where the source offers nothing better.
         let announced = &fetched.announced;
@@ -58,7 +59,7 @@ impl Body {
         Self {
             fetcher,
             job: job.clone(),
-            retry,
+            retries,
             stream: fetched.body,
             version: fetched.version,
             resumable: fetched.resumable,
@@ -133,10 +134,13 @@ impl Body {
     }
 
     /// Opens the rest of a body that broke, if the source can give exactly the rest of exactly this version. A part's worth
-    /// of progress earns new tries, so that a long download outlives many breaks and a dead one does not.
+    /// of progress earns new tries and pays for the next one, so that a long download outlives many breaks and a dead
+    /// one does not.
     async fn resume_after(&mut self, mut fault: AttachmentFault) -> Result<(), AttachmentFault> {
+        let (team, place) = (self.job.team.id.clone(), self.job.source.place());
         if self.read - self.broke_at >= PART_BYTES as u64 {
             self.breaks = 0;
+            self.retries.earned(&team, &place);
         }
         self.broke_at = self.read;
         loop {
@@ -144,7 +148,7 @@ impl Body {
             if !self.resumable || self.read == 0 {
                 return Err(fault);
             }
-            match self.retry.next(fault.fault(), self.breaks, rand::random()) {
+            match self.retries.next(&team, &place, fault.fault(), self.breaks) {
                 Next::After(wait) => sleep(wait).await,
                 Next::GiveUp => return Err(fault),
             }

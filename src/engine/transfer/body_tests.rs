@@ -11,6 +11,7 @@ use crate::domain::plan::Profile;
 use crate::domain::source::Source;
 use crate::domain::task::{Attachment, Content};
 use crate::domain::team::{KnownTeam, Team};
+use crate::engine::retry::RetryPolicy;
 use crate::ports::fetcher::FetchRequest;
 
 /// Has nothing more to give.
@@ -23,7 +24,7 @@ impl Fetcher for Nothing {
     }
 }
 
-const NEVER_AGAIN: RetryPolicy = RetryPolicy { tries: 1, base: Duration::ZERO, max: Duration::ZERO };
+const NEVER_AGAIN: RetryPolicy = RetryPolicy { tries: 1, base: Duration::ZERO, max: Duration::ZERO, budget_percent: 0 };
 
 fn job() -> Job {
     let source = Source::Text("123456789".into());
@@ -56,7 +57,7 @@ async fn check(announced: Announced, fits: bool) {
         hops: Vec::new(),
         body: stream::iter(pieces).boxed(),
     };
-    let mut body = Body::new(Arc::new(Nothing), &job(), NEVER_AGAIN, 100, fetched);
+    let mut body = Body::new(Arc::new(Nothing), &job(), Retries::new(NEVER_AGAIN), 100, fetched);
     assert!(body.fill(100).await.unwrap().ended);
     let found = body.verify().map_err(|fault| fault.code);
     assert_eq!(found.is_ok(), fits, "{announced:?}: {found:?}");

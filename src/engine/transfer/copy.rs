@@ -14,9 +14,9 @@ use crate::domain::fault::{AttachmentFault, Code};
 use crate::domain::media_type;
 use crate::domain::object_key::{Key, ObjectId};
 use crate::domain::source::{Place, Source};
-use crate::engine::crash;
 use crate::engine::lanes::InFlight;
 use crate::engine::memory::Grant;
+use crate::ports::crash;
 use crate::ports::fetcher::{Fetched, Want};
 use crate::ports::store::{ObjectMeta, PART_BYTES, Put, Upload};
 
@@ -78,7 +78,7 @@ impl Transfer {
         &self, job: &Job, id: &ObjectId, (fetched, grant): (Fetched, Grant), in_flight: &mut InFlight,
     ) -> Result<Stored, AttachmentFault> {
         let fetcher = std::sync::Arc::clone(&self.fetcher);
-        let mut body = Body::new(fetcher, job, self.retry, self.bytes_max, fetched);
+        let mut body = Body::new(fetcher, job, self.retries.clone(), self.bytes_max, fetched);
         let first = body.fill(PART_BYTES).await?;
         in_flight.has_read(body.read);
         let seen = Seen::in_head(job, &first.bytes);

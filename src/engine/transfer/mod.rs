@@ -16,11 +16,12 @@ use tokio::time::sleep;
 use tracing::debug;
 
 use super::claims::{ClaimAnswer, Claims};
-use super::lanes::{InFlight, Lanes};
+use super::lanes::{InFlight, Lanes, is_hosts_trouble};
 use super::memory::Parts;
 use super::outage::{Gate, wait_after};
 use super::progress::Progress;
-use super::retry::{Next, RetryPolicy};
+use super::retry::Next;
+use super::retry_budget::Retries;
 use super::tally::{Counted, Tally};
 use crate::domain::access::Grant;
 use crate::domain::attachment_url::redacted;
@@ -85,6 +86,16 @@ struct Stored {
     is_new: bool,
 }
 
+/// What a look for an earlier copy brought.
+enum Looked {
+    /// A copy.
+    Found(Stored),
+    /// Nothing: the source is to be opened.
+    Nothing,
+    /// The host's trouble, which opening the source would only meet again: the first try has failed.
+    Failed(AttachmentFault),
+}
+
 /// What became of an attachment in this delivery.
 #[derive(Debug, Clone)]
 pub struct Tried {
@@ -121,7 +132,7 @@ pub struct Transfer {
     /// Who may be in flight.
     pub lanes: Lanes,
     /// When a try is repeated.
-    pub retry: RetryPolicy,
+    pub retries: Retries,
     /// The largest attachment in bytes.
     pub bytes_max: u64,
     /// What was done so far.
@@ -133,23 +144,30 @@ impl Transfer {
     /// it with this.
     pub async fn run(&self, job: &Job) -> Tried {
         let _active = job.progress.active();
-        match self.look(job).await {
-            Ok(Some(stored)) => return self.stored(job, stored),
-            Ok(None) => {}
+        let mut outcome = match self.look(job).await {
+            Ok(Looked::Found(stored)) => return self.stored(job, stored),
+            Ok(Looked::Nothing) => None,
+            Ok(Looked::Failed(fault)) => Some(Err(fault)),
             Err(fault) => return Tried::refused(Outcome::failed(&job.attachment, &fault, 0)),
-        }
+        };
+        let (team, place) = (&job.team.id, job.source.place());
+        self.retries.first_try(team, &place);
         let mut tried = 0;
         loop {
             tried += 1;
-            let fault = match self.try_with_a_way_out(job).await {
+            let tried_now = match outcome.take() {
+                Some(outcome) => outcome,
+                None => self.try_with_a_way_out(job).await,
+            };
+            let fault = match tried_now {
                 Ok(stored) => return self.stored(job, stored),
                 Err(fault) => fault,
             };
             job.progress.fail();
-            if fault.is_unreached && self.lanes.is_dead(&job.team.id, &job.source.place()) {
+            if fault.is_unreached && self.lanes.is_dead(team, &place) {
                 return self.give_up(job, &fault, tried).await;
             }
-            match self.retry.next(fault.fault(), tried, rand::random()) {
+            match self.retries.next(team, &place, fault.fault(), tried) {
                 Next::After(wait) => {
                     debug!(attachment.id = %job.attachment.id, code = %fault.code, ?wait, "trying an attachment again");
                     Tally::add(&self.tally.retries);
@@ -227,18 +245,19 @@ impl Transfer {
     }
 
     /// Looks for a copy that an earlier delivery left, without asking for the body: by the name that needs no version, then
-    /// by the version that the source tells in a `HEAD`. A source that answers no `HEAD` is simply opened.
-    async fn look(&self, job: &Job) -> Result<Option<Stored>, AttachmentFault> {
+    /// by the version that the source tells in a `HEAD`. A source that answers no `HEAD` is simply opened; a host that is in
+    /// trouble is not asked twice.
+    async fn look(&self, job: &Job) -> Result<Looked, AttachmentFault> {
         self.claim(job).await?;
         if !job.look {
-            return Ok(None);
+            return Ok(Looked::Nothing);
         }
         if let Some(stored) = self.adopt(job, &job.object_id(None)).await? {
-            return Ok(Some(stored));
+            return Ok(Looked::Found(stored));
         }
         match job.source {
-            Source::Http(_) | Source::S3 { .. } | Source::AzureBlob(_) => {}
-            Source::Gcs { .. } | Source::File(_) | Source::Text(_) => return Ok(None),
+            Source::Http(_) | Source::S3 { .. } | Source::Gcs { .. } | Source::AzureBlob(_) => {}
+            Source::File(_) | Source::Text(_) => return Ok(Looked::Nothing),
         }
         let said = match self.enter(job).await {
             Ok(in_flight) => {
@@ -248,14 +267,15 @@ impl Transfer {
             }
             Err(fault) => Err(fault),
         };
-        let Ok(said) = said else {
-            job.progress.fail();
-            return Ok(None);
+        let said = match said {
+            Ok(said) => said,
+            Err(fault) => {
+                job.progress.fail();
+                return Ok(if is_hosts_trouble(&fault) { Looked::Failed(fault) } else { Looked::Nothing });
+            }
         };
-        match said.version.pin() {
-            Some(pin) => self.adopt(job, &job.object_id(Some(pin))).await,
-            None => Ok(None),
-        }
+        let Some(pin) = said.version.pin() else { return Ok(Looked::Nothing) };
+        Ok(self.adopt(job, &job.object_id(Some(pin))).await?.map_or(Looked::Nothing, Looked::Found))
     }
 
     fn stored(&self, job: &Job, stored: Stored) -> Tried {

@@ -1,15 +1,18 @@
-//! How many tries may run at once to one endpoint and to one host, so that one that hangs holds up no other.
+//! How many tries may run at once to one endpoint, to one host and for one team, so that one that hangs holds up no other.
 //!
 //! An endpoint begins with a few places. Answers give it more, silence takes all but one. Who finds no place is told when to
 //! come again: each is given a later time than the one before, at the pace at which places become free, so that a long line
 //! is not asked again and again.
 
+use std::borrow::Borrow;
 use std::collections::HashMap;
+use std::hash::Hash;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::domain::id::TeamId;
 use crate::domain::webhook::endpoint::Endpoint;
 
 /// Places of an endpoint that nothing is known of, and of one that answers.
@@ -17,6 +20,8 @@ const PLACES_FIRST: usize = 4;
 const PLACES_MAX: usize = 16;
 /// Places of one host, whatever the number of its endpoints.
 const HOST_PLACES: usize = 64;
+/// Places of one team, whatever the number of its hosts: a quarter of all tries under way.
+const TEAM_PLACES: usize = super::worker::IN_HAND / 4;
 /// The shortest and the longest wait of who finds no place.
 const WAIT_MIN: Duration = Duration::from_secs(1);
 const WAIT_MAX: Duration = Duration::from_secs(60);
@@ -29,16 +34,22 @@ const REMEMBERED_MAX: usize = 10_000;
 #[derive(Debug, Clone, Default)]
 pub struct Crowd(Arc<Mutex<Places>>);
 
+/// How many tries run for each of some.
+#[derive(Debug)]
+struct Busy<K>(HashMap<K, usize>);
+
 #[derive(Debug)]
 struct Places {
     endpoints: HashMap<Endpoint, Line>,
-    hosts: HashMap<String, usize>,
+    hosts: Busy<String>,
+    teams: Busy<TeamId>,
     wait_max: Duration,
 }
 
 impl Default for Places {
     fn default() -> Self {
-        Self { endpoints: HashMap::new(), hosts: HashMap::new(), wait_max: WAIT_MAX }
+        let (hosts, teams) = (Busy(HashMap::new()), Busy(HashMap::new()));
+        Self { endpoints: HashMap::new(), hosts, teams, wait_max: WAIT_MAX }
     }
 }
 
@@ -84,14 +95,15 @@ impl Crowd {
         let now = Instant::now();
         let mut places = self.places();
         let wait_max = places.wait_max;
-        let full_host = places.hosts.get(host).is_some_and(|busy| *busy >= HOST_PLACES);
+        let is_full = places.hosts.of(host) >= HOST_PLACES || places.teams.of(endpoint.team()) >= TEAM_PLACES;
         places.forget_some();
         let line = places.endpoints.entry(endpoint.clone()).or_insert_with(|| Line::new(now));
-        if full_host || line.busy >= line.places {
+        if is_full || line.busy >= line.places {
             return Err(line.call_later(now, wait_max));
         }
         line.busy += 1;
-        *places.hosts.entry(host.to_owned()).or_default() += 1;
+        places.hosts.enter(host.to_owned());
+        places.teams.enter(endpoint.team().clone());
         Ok(Place { crowd: self.clone(), endpoint: endpoint.clone(), host: host.to_owned(), began: now })
     }
 
@@ -113,10 +125,31 @@ impl Places {
         if let Some(line) = self.endpoints.get_mut(endpoint) {
             line.busy = line.busy.saturating_sub(1);
         }
-        if let Some(busy) = self.hosts.get_mut(host) {
+        self.hosts.leave(host);
+        self.teams.leave(endpoint.team());
+    }
+}
+
+impl<K: Eq + Hash> Busy<K> {
+    fn of<Q: Eq + Hash + ?Sized>(&self, key: &Q) -> usize
+    where
+        K: Borrow<Q>,
+    {
+        self.0.get(key).copied().unwrap_or_default()
+    }
+
+    fn enter(&mut self, key: K) {
+        *self.0.entry(key).or_default() += 1;
+    }
+
+    fn leave<Q: Eq + Hash + ?Sized>(&mut self, key: &Q)
+    where
+        K: Borrow<Q>,
+    {
+        if let Some(busy) = self.0.get_mut(key) {
             *busy = busy.saturating_sub(1);
             if *busy == 0 {
-                self.hosts.remove(host);
+                self.0.remove(key);
             }
         }
     }
@@ -162,11 +195,14 @@ impl Drop for Place {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::id::TeamId;
 
     fn endpoint(path: usize) -> Endpoint {
+        endpoint_of("acme", path)
+    }
+
+    fn endpoint_of(team: &str, path: usize) -> Endpoint {
         let url = url::Url::parse(&format!("https://h/{path}")).expect("a URL");
-        Endpoint::of(&TeamId::new("acme").expect("good"), &url)
+        Endpoint::of(&TeamId::new(team).expect("good"), &url)
     }
 
     fn fill(crowd: &Crowd, path: usize) -> Vec<Place> {
@@ -201,7 +237,18 @@ mod tests {
         let crowd = Crowd::default();
         let held: Vec<Place> = (0..100).filter_map(|path| crowd.enter(&endpoint(path), "h").ok()).collect();
         assert_eq!(held.len(), HOST_PLACES);
-        assert!(crowd.enter(&endpoint(1), "other").is_ok());
+        assert!(crowd.enter(&endpoint_of("beta", 1), "other").is_ok());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_team_of_many_hosts_leaves_room_for_others() {
+        let crowd = Crowd::default();
+        let enter = |number: usize| crowd.enter(&endpoint(number), &format!("h{number}")).ok();
+        let held: Vec<Place> = (0..500).filter_map(enter).collect();
+        assert_eq!(held.len(), TEAM_PLACES);
+        assert!(crowd.enter(&endpoint_of("beta", 1), "h1").is_ok());
+        drop(held);
+        assert!(enter(1).is_some());
     }
 
     #[tokio::test(start_paused = true)]
@@ -224,6 +271,6 @@ mod tests {
         for path in 0..REMEMBERED_MAX * 2 {
             drop(crowd.enter(&endpoint(path), "h"));
         }
-        assert!(crowd.places().endpoints.len() <= REMEMBERED_MAX && crowd.places().hosts.is_empty());
+        assert!(crowd.places().endpoints.len() <= REMEMBERED_MAX && crowd.places().hosts.0.is_empty());
     }
 }

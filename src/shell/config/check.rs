@@ -74,6 +74,7 @@ fn check_counts(config: &Config, refuse: &mut Refuse<'_>) {
         ("limits.per_bucket.in_flight", limits.per_bucket.in_flight, 1, 65_536),
         ("limits.per_team.in_flight", limits.per_team.in_flight, 1, 65_536),
         ("retry.tries", config.retry.tries, 1, 20),
+        ("retry.budget_percent", config.retry.budget_percent, 0, 100),
     ] {
         if value < least || value > most {
             refuse(key, format!("must be between {least} and {most}; it is {value}"));

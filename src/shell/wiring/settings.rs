@@ -59,7 +59,13 @@ pub fn trusted(config: &Config) -> Trusted {
 /// How often something is tried in place.
 #[must_use]
 pub fn retry(config: &Config) -> RetryPolicy {
-    RetryPolicy { tries: config.retry.tries, base: config.retry.base.get(), max: config.retry.max.get() }
+    let retry = &config.retry;
+    RetryPolicy {
+        tries: retry.tries,
+        base: retry.base.get(),
+        max: retry.max.get(),
+        budget_percent: retry.budget_percent,
+    }
 }
 
 fn limits(config: &Config) -> LimitTable {

@@ -1,5 +1,6 @@
 //! Makes the fetcher of all sources.
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -7,8 +8,10 @@ use super::{Trouble, bad_setting};
 use crate::adapters::budget::{RedisError, RedisSlots};
 use crate::adapters::credentials::aws::{AwsIdentities, AwsOptions};
 use crate::adapters::credentials::azure::{AzureIdentities, AzureOptions, Proof};
+use crate::adapters::credentials::gcp::{GcpIdentities, GcpOptions};
 use crate::adapters::fetch::azure_blob::{AzureFetcher, AzureSourceOptions, BlobAddressing};
 use crate::adapters::fetch::file::{FileFetcher, FileOptions};
+use crate::adapters::fetch::gcs::{GcsFetcher, GcsSourceOptions};
 use crate::adapters::fetch::http::HttpFetcher;
 use crate::adapters::fetch::lazy::LazyFetcher;
 use crate::adapters::fetch::s3::{Addressing, Region, S3Fetcher, S3SourceOptions};
@@ -19,7 +22,7 @@ use crate::engine::limits::{Paces, SharedPaces};
 use crate::engine::settings::Settings;
 use crate::ports::budget::Budget;
 use crate::ports::fetcher::Fetcher;
-use crate::shell::config::{AzureConfig, Config, Endpoint, HttpSourceConfig, StoreUrl};
+use crate::shell::config::{AzureConfig, Config, Endpoint, HttpSourceConfig, StoreUrl, process_environment};
 use crate::shell::exit::Failure;
 
 /// The region that is asked first where nobody names one.
@@ -59,6 +62,7 @@ pub fn fetcher(config: &Config, paces: Arc<dyn Budget>, roots: FileRoots) -> Res
     Ok(Arc::new(Sources {
         http: Arc::new(http),
         s3: Some(s3_fetcher(config, Arc::clone(&paces))?),
+        gcs: Some(gcs_fetcher(config, Arc::clone(&paces))),
         azure: Some(azure_fetcher(config, paces)),
         file: file_fetcher(config, roots),
         text: Arc::new(TextFetcher),
@@ -128,6 +132,47 @@ pub fn way_out(http: &HttpSourceConfig) -> Result<WayOut, Failure> {
     std::net::UdpSocket::bind((address, 0))
         .map_err(|error| bad("bind_address", format!("{address} is no address of this machine: {error}")))?;
     Ok(WayOut::From(address))
+}
+
+/// Reads `gs://` sources with the teams' service accounts, or with the worker's own where a team lists the bucket. Google's
+/// environment is looked at when the first one is read.
+fn gcs_fetcher(config: &Config, budget: Arc<dyn Budget>) -> Arc<dyn Fetcher> {
+    let config = config.clone();
+    Arc::new(LazyFetcher::new(move || {
+        let made = gcs(&config, Arc::clone(&budget)).map(|gcs| Arc::new(gcs) as Arc<dyn Fetcher>);
+        async move { made }
+    }))
+}
+
+fn gcs(config: &Config, budget: Arc<dyn Budget>) -> Result<GcsFetcher, String> {
+    let tokens = HttpTokenService::new().map_err(|error| tls_line(&error))?;
+    let identities = GcpIdentities::new(gcp_options(config), Arc::new(tokens));
+    let gcs = &config.sources.gcs;
+    let options = GcsSourceOptions {
+        endpoint_url: gcs.endpoint_url.as_ref().map(|url| url.expose().clone()),
+        http: HttpOptions {
+            allow_networks: gcs.allow_networks.iter().map(|network| network.get()).collect(),
+            idle_connections_per_host: config.limits.per_bucket.in_flight as usize,
+            ..http_options(&config.sources.http)
+        },
+    };
+    GcsFetcher::new(options, Arc::new(identities), budget).map_err(|error| tls_line(&error))
+}
+
+/// What Google's own tools read of the environment, beside our settings.
+fn gcp_options(config: &Config) -> GcpOptions {
+    let environment: HashMap<String, String> = process_environment().collect();
+    let set = |name: &str| environment.get(name).filter(|value| !value.is_empty());
+    let gcloud = set("CLOUDSDK_CONFIG").map(PathBuf::from);
+    let gcloud = gcloud.or_else(|| set("HOME").map(|home| PathBuf::from(home).join(".config/gcloud")));
+    let endpoint = |endpoint: &Option<Endpoint>| endpoint.as_ref().map(|url| url.expose().clone());
+    GcpOptions {
+        credentials_file: set("GOOGLE_APPLICATION_CREDENTIALS").map(PathBuf::from),
+        well_known_file: gcloud.map(|folder| folder.join("application_default_credentials.json")),
+        metadata_host: set("GCE_METADATA_HOST").cloned(),
+        iam_endpoint_url: endpoint(&config.gcp.iam_endpoint_url),
+        token_url: endpoint(&config.gcp.token_url),
+    }
 }
 
 /// Reads blobs of teams that have a tenant, with a token that this tenant gives our application. Made when the first one is read.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -15,6 +15,7 @@ use longshore::ports::queue::{Delivery, Depth, Lease, Order, Outgoing, Queue, Qu
 use longshore::ports::store::{Head, ObjectMeta, ObjectStream, Put, Store, StoreError, Upload};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
+use tokio::sync::Notify;
 use tokio::time::sleep;
 
 /// Decides what becomes of each call. Clones share the dice.
@@ -23,6 +24,9 @@ pub(super) struct Fate {
     dice: Arc<Mutex<StdRng>>,
     per_mille: u32,
     away: Arc<AtomicBool>,
+    /// Calls, or effects of calls, until the process is killed; negative: it is not.
+    left: Arc<AtomicI64>,
+    killed: Arc<Notify>,
 }
 
 /// What becomes of one call.
@@ -35,7 +39,31 @@ enum Call {
 
 impl Fate {
     pub(super) fn new(seed: u64, per_mille: u32) -> Self {
-        Self { dice: Arc::new(Mutex::new(StdRng::seed_from_u64(seed))), per_mille, away: Arc::default() }
+        let dice = Arc::new(Mutex::new(StdRng::seed_from_u64(seed)));
+        Self { dice, per_mille, away: Arc::default(), left: Arc::new(AtomicI64::new(-1)), killed: Arc::default() }
+    }
+
+    /// Kills the process before or after the `calls`th call from now; without a number it lives on.
+    pub(super) fn kill_after(&self, calls: Option<u32>) {
+        self.left.store(calls.map_or(-1, i64::from), Ordering::SeqCst);
+    }
+
+    /// Waits until the process is killed.
+    pub(super) async fn killed(&self) {
+        self.killed.notified().await;
+    }
+
+    /// A moment at which it may be killed.
+    async fn moment(&self) {
+        if self.left.load(Ordering::SeqCst) >= 0 && self.left.fetch_sub(1, Ordering::SeqCst) == 0 {
+            self.killed.notify_one();
+            std::future::pending::<()>().await;
+        }
+    }
+
+    /// Whether a process, as one that was frozen, does not do what it believes to have done.
+    fn sleeps_over(&self) -> bool {
+        self.below(1000) < self.per_mille
     }
 
     /// Everything fails from now on, or nothing more than fate wants.
@@ -48,6 +76,7 @@ impl Fate {
     }
 
     async fn next(&self) -> Call {
+        self.moment().await;
         if self.away.load(Ordering::SeqCst) {
             return Call::FailsBefore;
         }
@@ -64,7 +93,11 @@ impl Fate {
     /// Makes a call, or does not, and tells of it, or does not.
     async fn call<T, E>(&self, lost: impl Fn() -> E, call: impl Future<Output = Result<T, E>>) -> Result<T, E> {
         match self.next().await {
-            Call::Happens => call.await,
+            Call::Happens => {
+                let answer = call.await;
+                self.moment().await;
+                answer
+            }
             Call::FailsBefore => Err(lost()),
             Call::FailsAfter => {
                 // It happens, and nobody hears of it.
@@ -164,6 +197,9 @@ impl<Q: Queue> Queue for FatedQueue<Q> {
         self.0.lease_length()
     }
     async fn extend(&self, leases: &[Lease]) -> Result<Vec<Lease>, QueueError> {
+        if self.1.sleeps_over() {
+            return Ok(Vec::new());
+        }
         self.1.call(queue_lost, self.0.extend(leases)).await
     }
     async fn settle(&self, lease: &Lease, settlement: &Settlement) -> Result<(), QueueError> {

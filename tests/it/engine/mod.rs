@@ -5,6 +5,8 @@ mod fairness;
 mod faults;
 mod poison;
 mod promises;
+mod retries;
 mod simulation;
+mod watch;
 mod webhooks;
 mod world;

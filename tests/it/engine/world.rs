@@ -105,7 +105,11 @@ impl World {
     }
 
     pub(super) async fn receipt(&self, task: &str, round: u32) -> Option<Receipt> {
-        let key = receipt_key(&TeamId::new("acme").unwrap(), &TaskId::new(task).unwrap(), round);
+        self.receipt_of("acme", task, round).await
+    }
+
+    pub(super) async fn receipt_of(&self, team: &str, task: &str, round: u32) -> Option<Receipt> {
+        let key = receipt_key(&TeamId::new(team).unwrap(), &TaskId::new(task).unwrap(), round);
         let bytes = self.store.get(&key, 1 << 30).await.unwrap()?;
         Some(serde_json::from_slice(&bytes).unwrap())
     }
@@ -120,7 +124,8 @@ impl World {
 
     /// The bytes of the object at `uri`.
     pub(super) async fn object(&self, uri: &str) -> Bytes {
-        let all = self.keys("acme").await;
+        let mut all = self.keys("acme").await;
+        all.extend(self.keys("other").await);
         let key = all.iter().find(|key| self.store.uri(key) == uri).expect("the object is there");
         let pieces = self.store.read(key).await.unwrap().unwrap();
         let pieces: Vec<_> = pieces.map(Result::unwrap).collect().await;
@@ -147,7 +152,12 @@ fn settings() -> Settings {
         max_attempts: 5,
         hold: Duration::from_secs(25 * 60),
         backoff: MessageBackoff { base: Duration::from_secs(5), max: Duration::from_secs(900) },
-        retry: RetryPolicy { tries: 5, base: Duration::from_millis(200), max: Duration::from_secs(30) },
+        retry: RetryPolicy {
+            tries: 5,
+            base: Duration::from_millis(200),
+            max: Duration::from_secs(30),
+            budget_percent: 20,
+        },
         limits: LimitTable::default(),
         policy: Policy {
             allow_plain: true,

@@ -4,9 +4,11 @@ mod bodies;
 mod contract;
 mod hops;
 pub(crate) mod hostile;
+pub(crate) mod hostile_urls;
 pub(crate) mod server;
 mod statuses;
 pub(crate) mod tls;
+mod token_service;
 mod way_out;
 
 use std::collections::HashMap;

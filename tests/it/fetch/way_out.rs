@@ -9,7 +9,8 @@ use longshore::domain::fault::{AttachmentFault, Code};
 use longshore::domain::team::Team;
 use longshore::ports::fetcher::{Fetcher, Want};
 
-use super::hostile::{Secret, check, guarded, names, urls};
+use super::hostile::{Secret, check, guarded};
+use super::hostile_urls::{names, urls};
 use super::server::{Server, Step, answer, redirect};
 use super::tls::{roots, serving};
 use super::{Ledger, Script, fetcher_with, open, options, read, request};

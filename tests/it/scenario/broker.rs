@@ -64,7 +64,7 @@ impl Broker {
         let (name, url) = (&self.name, bed::rabbit_url());
         format!(
             "[queue]\nurl = \"{url}\"\nname = \"{name}.tasks\"\ndead_letter = \"{name}.dead\"\n\
-             [events]\nurl = \"{url}\"\nexchange = \"{name}.events\"\n"
+             [events]\nurl = \"{url}\"\nexchange = \"{name}.events\"\n[webhooks]\nname = \"{name}.webhooks\"\n"
         )
     }
 

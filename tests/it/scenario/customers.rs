@@ -282,6 +282,7 @@ impl Customers {
             target: asked.target,
             status: Some(200),
             whole: true,
+            ..Request::default()
         };
         self.s3.asked().into_iter().map(request).collect()
     }

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::proxy::{Kind, Proxy};
 use super::world::{Setup, World};
-use crate::fetch::hostile::{is_relative, literal_urls};
+use crate::fetch::hostile_urls::{is_relative, literal_urls};
 use crate::fetch::server::{Server, answer, redirect};
 
 const TASK: &str = "hostile";

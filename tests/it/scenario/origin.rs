@@ -12,13 +12,19 @@ use super::http::{Content, ask, digest_of};
 use super::process::Child;
 
 /// One request as the origin saw it.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize)]
 pub(crate) struct Request {
     pub(crate) time: f64,
     pub(crate) method: String,
     pub(crate) target: String,
     pub(crate) status: Option<u16>,
     pub(crate) whole: bool,
+    /// By name in lower case.
+    #[serde(default)]
+    pub(crate) headers: HashMap<String, String>,
+    /// What came with it.
+    #[serde(default)]
+    pub(crate) body: String,
 }
 
 impl Request {

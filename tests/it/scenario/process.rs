@@ -49,6 +49,11 @@ impl Worker {
         self.child.inner.wait().unwrap();
     }
 
+    /// `kill -STOP`.
+    pub(crate) fn freeze(&self) {
+        self.child.signal("-STOP");
+    }
+
     /// `kill -CONT`.
     pub(crate) fn thaw(&self) {
         self.child.signal("-CONT");

@@ -46,6 +46,8 @@ pub(crate) struct Seen {
     pub(crate) was_killed: bool,
     /// Whether workers raced with answers that differ: then a whole copy that no receipt names may remain.
     pub(crate) raced: bool,
+    /// What came to the teams' endpoints, where they have any.
+    pub(crate) hooks: Option<Vec<Request>>,
     /// Unfinished uploads and temporary files.
     pub(crate) unfinished: usize,
 }

@@ -19,6 +19,8 @@ pub(crate) struct Sqs {
     pub(crate) task: String,
     pub(crate) dead: String,
     pub(crate) events: String,
+    /// Pending webhooks: always a standard queue.
+    webhooks: String,
 }
 
 impl Sqs {
@@ -28,16 +30,17 @@ impl Sqs {
         let client = Client::new(&sdk);
         let make = async |part: &str| create(&client, &format!("{name}-{part}"), kind, &[]).await;
         let (task, dead, events) = (make("tasks").await, make("dead").await, make("events").await);
+        let webhooks = create(&client, &format!("{name}-webhooks"), Kind::Standard, &[]).await;
         let sender = SqsQueue::new(&SqsOptions::new(&task, &dead, sdk)).unwrap();
-        Self { client, sender, task, dead, events }
+        Self { client, sender, task, dead, events, webhooks }
     }
 
     /// The configuration's part about queues.
     pub(crate) fn config(&self) -> String {
-        let Self { task, dead, events, .. } = self;
+        let Self { task, dead, events, webhooks, .. } = self;
         format!(
             "[queue]\nurl = \"{task}\"\ndead_letter = \"{dead}\"\n[events]\nurl = \"{events}\"\n\
-             [aws]\nregion = \"us-east-1\"\nsqs_endpoint_url = \"{}\"\n",
+             [webhooks]\nqueue_url = \"{webhooks}\"\n[aws]\nregion = \"us-east-1\"\nsqs_endpoint_url = \"{}\"\n",
             bed::ministack_endpoint()
         )
     }
@@ -108,7 +111,7 @@ impl Sqs {
 
     /// Takes everything away.
     pub(crate) async fn clear(&self) {
-        for url in [&self.task, &self.dead, &self.events] {
+        for url in [&self.task, &self.dead, &self.events, &self.webhooks] {
             self.client.delete_queue().queue_url(url).send().await.unwrap();
         }
     }

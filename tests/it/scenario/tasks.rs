@@ -9,11 +9,8 @@ use serde_json::{Value, json};
 use super::customers::{Customers, Object};
 use super::expect::{End, Outcome, Part, Sent, Wanted};
 use super::origin::Origin;
-use super::world::World;
+use super::world::{PLAIN_TEAMS, World};
 use super::{bad_messages, hard_urls};
-
-/// The teams whose sources are plain URLs.
-const PLAIN_TEAMS: [&str; 2] = ["acme", "beta"];
 
 /// Draws messages.
 pub(crate) struct Draw<'a> {

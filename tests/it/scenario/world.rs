@@ -5,6 +5,7 @@ use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
+use base64::Engine;
 use tempfile::TempDir;
 use tokio::time::{Instant, sleep};
 
@@ -51,14 +52,20 @@ pub(crate) struct World {
     /// Whose buckets tasks may name, where there are any.
     pub(crate) customers: Option<Customers>,
     environment: BTreeMap<String, String>,
+    /// What workers do.
+    roles: &'static str,
     workers: AtomicU32,
     was_killed: AtomicBool,
+    /// Whether teams have endpoints, and how many tries each of them fails at first.
+    endpoints: Option<u32>,
     /// Whether several workers race with answers that differ.
     pub(crate) raced: bool,
 }
 
 /// The teams that there are.
 const TEAMS: &str = "[acme]\n[beta]\n[slow]\n";
+/// Those of them whose sources are plain URLs.
+pub(crate) const PLAIN_TEAMS: [&str; 2] = ["acme", "beta"];
 
 impl Setup {
     /// Whether its queues are SQS's.
@@ -110,8 +117,10 @@ impl World {
             queue,
             customers: None,
             environment: BTreeMap::new(),
+            roles: "ingest",
             workers: AtomicU32::new(0),
             was_killed: AtomicBool::new(false),
+            endpoints: None,
             raced: false,
         };
         world.write_files();
@@ -134,16 +143,57 @@ impl World {
              [admin]\nlisten = \"\"\n"
         );
         std::fs::write(self.folder.path().join("longshore.toml"), config).unwrap();
-        std::fs::write(self.folder.path().join("teams.toml"), TEAMS).unwrap();
+        self.write_teams();
     }
 
     /// Lets these customers in: their records are in the teams file, and their buckets and roles are asked by their ways.
     pub(crate) fn let_in(&mut self, customers: Customers) {
         self.set("SOURCES__S3__ENDPOINT_URL", &customers.s3.endpoint());
         self.set("AWS__STS_ENDPOINT_URL", &customers.sts.endpoint());
-        let teams = format!("{TEAMS}{}", customers.records());
-        std::fs::write(self.folder.path().join("teams.toml"), teams).unwrap();
         self.customers = Some(customers);
+        self.write_teams();
+    }
+
+    /// Gives each team an endpoint at the origin, which fails the first `fail` tries, and workers the role that sends to it.
+    pub(crate) fn tell_teams(&mut self, fail: u32) {
+        self.roles = "ingest,webhooks";
+        self.set("WEBHOOKS__ALLOW_NETWORKS", "[\"127.0.0.0/8\"]");
+        self.endpoints = Some(fail);
+        self.write_teams();
+    }
+
+    fn write_teams(&self) {
+        let mut teams = TEAMS.to_owned();
+        let customers = self.customers.iter().flat_map(Customers::all).map(|customer| customer.team);
+        if let Some(fail) = self.endpoints {
+            let secret = base64::engine::general_purpose::STANDARD.encode([7; 32]);
+            for team in PLAIN_TEAMS.into_iter().chain(customers) {
+                let url = self.origin.url(&format!("/sink/{team}?fail={fail}"));
+                teams.push_str(&format!("[{team}.callback]\nurl = \"{url}\"\nsecret = \"whsec_{secret}\"\n"));
+            }
+        }
+        teams.extend(self.customers.iter().map(Customers::records));
+        std::fs::write(self.folder.path().join("teams.toml"), teams).unwrap();
+    }
+
+    /// Waits until the endpoints have taken as many different events as there are tasks in `sent`.
+    pub(crate) async fn told(&self, sent: &[Sent], within: Duration) {
+        let tasks: BTreeSet<_> = sent.iter().filter_map(Sent::wanted).map(Wanted::receipt_key).collect();
+        let began = Instant::now();
+        loop {
+            let told = self.told_so_far().await;
+            if told >= tasks.len() {
+                return;
+            }
+            assert!(began.elapsed() < within, "{told} of {} webhooks after {within:?}", tasks.len());
+            sleep(Duration::from_millis(500)).await;
+        }
+    }
+
+    /// How many different events the endpoints have taken.
+    pub(crate) async fn told_so_far(&self) -> usize {
+        let taken = self.origin.log("/sink").await.into_iter().filter(|hook| hook.status == Some(200));
+        taken.filter_map(|hook| hook.headers.get("webhook-id").cloned()).collect::<BTreeSet<_>>().len()
     }
 
     /// Puts what a [`super::tasks::Draw`] has drawn into the customers' buckets.
@@ -181,12 +231,12 @@ impl World {
 
     /// Starts a worker that runs until it is stopped.
     pub(crate) fn worker(&self) -> Worker {
-        self.start(&["worker", "--roles", "ingest"], None)
+        self.start(&["worker", "--roles", self.roles], None)
     }
 
     /// Starts a worker that ends when the queue is empty.
     pub(crate) fn worker_until_empty(&self) -> Worker {
-        self.start(&["worker", "--roles", "ingest", "--until-empty"], None)
+        self.start(&["worker", "--roles", self.roles, "--until-empty"], None)
     }
 
     /// Starts a worker of all roles that ends when the queues are empty.
@@ -204,12 +254,12 @@ impl World {
     /// Starts a worker that is hit when it passes a crash point: `POINT:kill:COUNT` or `POINT:freeze:COUNT`,
     /// with `:TASK` behind it only by that task.
     pub(crate) fn worker_hit_at(&self, blow: &str) -> Worker {
-        self.start(&["worker", "--roles", "ingest"], Some(blow))
+        self.start(&["worker", "--roles", self.roles], Some(blow))
     }
 
     /// Starts a worker that ends when the queue is empty, unless it is hit before.
     pub(crate) fn worker_until_empty_hit_at(&self, blow: &str) -> Worker {
-        self.start(&["worker", "--roles", "ingest", "--until-empty"], Some(blow))
+        self.start(&["worker", "--roles", self.roles, "--until-empty"], Some(blow))
     }
 
     fn start(&self, arguments: &[&str], blow: Option<&str>) -> Worker {
@@ -332,6 +382,8 @@ impl World {
         let mut log = self.origin.log("").await;
         log.extend(self.customers.iter().flat_map(Customers::log));
         let served = self.origin.contents(oracles).await;
+        let hooks =
+            self.endpoints.map(|_| log.iter().filter(|asked| asked.target.starts_with("/sink")).cloned().collect());
         let queue = &self.queue;
         let (events, dead, left) = (queue.events().await, queue.dead().await, queue.left().await);
         Seen {
@@ -345,6 +397,7 @@ impl World {
             claims: self.claims(),
             was_killed: self.was_killed.load(Ordering::Relaxed),
             raced: self.raced,
+            hooks,
             unfinished: self.vault.unfinished().await,
         }
     }

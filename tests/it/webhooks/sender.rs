@@ -14,7 +14,8 @@ use longshore::testing::contracts::webhook::{Told, WebhookFixture};
 use tokio::time::Instant;
 
 use super::receiver::{Does, Receiver};
-use crate::fetch::hostile::{Secret, names, urls};
+use crate::fetch::hostile::Secret;
+use crate::fetch::hostile_urls::{names, urls};
 use crate::scenario::proxy::{Kind, PASSWORD, Proxy};
 
 const TIMEOUT: Duration = Duration::from_millis(700);

@@ -135,7 +135,7 @@ impl AwsCredentials for AwsIdentities {
                 self.say(wanted).await;
                 self.own.keys().await
             }
-            Grant::None | Grant::AzureTenant(_) => {
+            Grant::None | Grant::GcpAccount(_) | Grant::GcpOwn | Grant::AzureTenant(_) => {
                 let message = "no grant of the team is one of AWS's";
                 Err(AttachmentFault::new(Code::IntegrationMissing, message))
             }
@@ -146,7 +146,7 @@ impl AwsCredentials for AwsIdentities {
         match wanted.grant {
             Grant::AwsRole(role) => self.session(wanted, role).await.drop_if(|kept| is_same(kept, keys)).await,
             Grant::AwsOwn(_) => self.own.drop_if(keys).await,
-            Grant::None | Grant::AzureTenant(_) => {}
+            Grant::None | Grant::GcpAccount(_) | Grant::GcpOwn | Grant::AzureTenant(_) => {}
         }
     }
 }

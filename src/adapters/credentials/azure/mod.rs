@@ -139,7 +139,7 @@ impl AzureCredentials for AzureIdentities {
                 let kept = self.kept(wanted.team, tenant).await;
                 kept.keys(|| self.fetch(tenant)).await
             }
-            Grant::None | Grant::AwsRole(_) | Grant::AwsOwn(_) => {
+            Grant::None | Grant::AwsRole(_) | Grant::AwsOwn(_) | Grant::GcpAccount(_) | Grant::GcpOwn => {
                 let message = "no grant of the team is one of Azure's";
                 Err(AttachmentFault::new(Code::IntegrationMissing, message))
             }
@@ -152,7 +152,7 @@ impl AzureCredentials for AzureIdentities {
                 let is_meant = |kept: &AzureToken| kept.0.expose_secret() == token.0.expose_secret();
                 self.kept(wanted.team, tenant).await.drop_if(is_meant).await;
             }
-            Grant::None | Grant::AwsRole(_) | Grant::AwsOwn(_) => {}
+            Grant::None | Grant::AwsRole(_) | Grant::AwsOwn(_) | Grant::GcpAccount(_) | Grant::GcpOwn => {}
         }
     }
 }

@@ -76,7 +76,7 @@ impl<'a> Asked<'a> {
         };
         let tenant = match &request.grant {
             Grant::AzureTenant(tenant) => tenant,
-            Grant::AwsRole(_) | Grant::AwsOwn(_) | Grant::None => {
+            Grant::AwsRole(_) | Grant::AwsOwn(_) | Grant::GcpAccount(_) | Grant::GcpOwn | Grant::None => {
                 let message = format!("no grant of the team covers {}", blob.host());
                 return Err(AttachmentFault::new(Code::IntegrationMissing, message));
             }

@@ -1,13 +1,11 @@
 //! Where a bucket's objects are asked for: the host, and the path as it is sent and as it is signed.
 //!
-//! Every byte of a key that is not unreserved is percent-encoded, once. URL libraries take `.` and `..` between slashes for
-//! ways up and down a tree, so that next to these the slash is sent as `%2F`, which servers read back as the same key. Of such
-//! a path some servers check the signature as it was sent, others as the key would have it: both are known here.
-
-use std::fmt::Write;
+//! How a key is spelled in a path is told in [`object_path`](super::super::object_path). Of a key that walks some servers check
+//! the signature as it was sent, others as the key would have it: both are known here.
 
 use url::Url;
 
+use crate::adapters::fetch::object_path::{encoded, encoded_query, guarded, is_dots, path_of};
 use crate::domain::fault::{AttachmentFault, Code};
 
 /// How buckets are addressed.
@@ -137,61 +135,9 @@ fn fits_a_host(bucket: &str) -> bool {
         && !bucket.ends_with('-')
 }
 
-fn path_of(base: &str) -> &str {
-    let rest = base.split_once("://").map_or(base, |(_, rest)| rest);
-    rest.find('/').map_or("", |slash| &rest[slash..])
-}
-
-/// Percent-encodes everything but unreserved characters and slashes.
-fn encoded(key: &str) -> String {
-    let mut encoded = String::with_capacity(key.len() * 2);
-    for byte in key.bytes() {
-        push(&mut encoded, byte, byte == b'/');
-    }
-    encoded
-}
-
-fn encoded_query(query: &[(&str, &str)]) -> String {
-    let mut encoded = String::new();
-    for (name, value) in query {
-        if !encoded.is_empty() {
-            encoded.push('&');
-        }
-        name.bytes().for_each(|byte| push(&mut encoded, byte, false));
-        encoded.push('=');
-        value.bytes().for_each(|byte| push(&mut encoded, byte, false));
-    }
-    encoded
-}
-
-fn push(text: &mut String, byte: u8, plain: bool) {
-    if plain || byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'~') {
-        text.push(char::from(byte));
-    } else {
-        write!(text, "%{byte:02X}").expect("a string takes what is written to it");
-    }
-}
-
 /// Whether a key is sent otherwise than it is signed at first.
 pub(super) fn walks(key: &str) -> bool {
     key.split('/').any(is_dots)
-}
-
-/// Hides each `.` and `..` segment of an encoded key behind an encoded slash at one of its sides.
-fn guarded(encoded: &str) -> String {
-    let mut guarded = String::with_capacity(encoded.len());
-    let mut segments = encoded.split('/').peekable();
-    while let Some(segment) = segments.next() {
-        guarded.push_str(segment);
-        let Some(next) = segments.peek() else { break };
-        let hides = is_dots(segment) || is_dots(next);
-        guarded.push_str(if hides { "%2F" } else { "/" });
-    }
-    guarded
-}
-
-fn is_dots(segment: &str) -> bool {
-    segment == "." || segment == ".."
 }
 
 #[cfg(test)]

@@ -66,7 +66,7 @@ impl Asked {
         let reading = match &request.grant {
             Grant::AwsRole(role) => role.reading.clone(),
             Grant::AwsOwn(reading) => reading.clone(),
-            Grant::None | Grant::AzureTenant(_) => {
+            Grant::None | Grant::GcpAccount(_) | Grant::GcpOwn | Grant::AzureTenant(_) => {
                 let message = format!("no grant of the team covers s3://{bucket}");
                 return Err(AttachmentFault::new(Code::IntegrationMissing, message));
             }

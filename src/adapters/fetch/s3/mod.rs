@@ -175,7 +175,7 @@ impl S3Fetcher {
             Meaning::OtherRegion => fault(Code::HttpStatus, "the bucket sends us from region to region"),
             Meaning::KeysEnded => match asked.grant {
                 Grant::AwsRole(_) => fault(Code::IntegrationBroken, "new keys of the team's role were refused"),
-                Grant::AwsOwn(_) | Grant::AzureTenant(_) | Grant::None => {
+                Grant::AwsOwn(_) | Grant::GcpAccount(_) | Grant::GcpOwn | Grant::AzureTenant(_) | Grant::None => {
                     fault(Code::Unavailable, "the worker's own keys were refused")
                 }
             },

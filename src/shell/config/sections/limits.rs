@@ -93,6 +93,8 @@ pub struct RetryConfig {
     pub base: TimeSpan,
     /// Longest delay between them.
     pub max: TimeSpan,
+    /// How many tries again a hundred first tries of a team at a host or bucket pay for.
+    pub budget_percent: u32,
     /// First delay of a message that could not be settled.
     pub message_base: TimeSpan,
     /// Longest delay of a message.

@@ -92,6 +92,7 @@ const PROMISED: &[(&str, &str)] = &[
     ("retry.tries", "5"),
     ("retry.base", "\"200ms\""),
     ("retry.max", "\"30s\""),
+    ("retry.budget_percent", "20"),
     ("retry.message_base", "\"5s\""),
     ("retry.message_max", "\"15m\""),
     ("shutdown.grace", "\"25s\""),

@@ -54,6 +54,7 @@ const REFUSED: &[(&str, &str, &str)] = &[
     ("[retry]\nbase = \"1m\"", "retry.base", "must not be above retry.max (30s)"),
     ("[retry]\nmessage_max = \"1s\"", "retry.message_max", "message_base (5s) must not be above"),
     ("[retry]\ntries = 0", "retry.tries", "between 1 and 20"),
+    ("[retry]\nbudget_percent = 101", "retry.budget_percent", "between 0 and 100"),
     ("[sources.http]\ntotal_timeout = \"30m\"", "sources.http.total_timeout", "must not be above queue.hold (25m)"),
     ("[sources.http]\nmax_bytes = \"0B\"", "sources.http.max_bytes", "would let nothing through"),
     (

@@ -131,3 +131,28 @@ impl Hooks {
         }
     }
 }
+
+/// A teams file was being edited, or a directory lagged, between a task's receipt and its webhook: the webhook was never made.
+#[tokio::test(start_paused = true)]
+async fn a_team_that_is_not_known_for_a_moment_gets_its_webhook_all_the_same() {
+    let hooks = Hooks::new(signed(Some(HOOK)));
+    // Ended, and killed before anything was handed on.
+    hooks.world.send(&task("t", &["https://h/a"])).await;
+    hooks.world.work().await;
+    hooks.world.teams.remove("acme");
+    hooks.world.send(&task("t", &["https://h/a"])).await;
+    let began = Instant::now();
+    tokio::join!(hooks.ingest(), async {
+        sleep(Duration::from_secs(300)).await;
+        hooks.set(signed(Some(HOOK)));
+    });
+    assert!(began.elapsed() >= Duration::from_secs(300), "it waits for the team");
+    hooks.deliver_until_empty().await;
+    assert_eq!(hooks.endpoints.received(HOOK).len(), 1);
+
+    // A team that is gone for good holds nothing up for ever.
+    hooks.world.teams.remove("acme");
+    hooks.world.send(&task("t", &["https://h/a"])).await;
+    hooks.ingest().await;
+    assert_eq!(hooks.left().await, 0);
+}

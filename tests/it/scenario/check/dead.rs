@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use super::super::expect::{End, Sent};
 use super::super::seen::Seen;
-use super::Report;
 use super::tasks::Task;
+use super::{Report, Wrong};
 
 /// Checks the dead-letter queue.
 pub(super) fn check(seen: &Seen, sent: &[Sent], tasks: &[Task<'_>], report: &mut Report) {
@@ -33,6 +33,6 @@ pub(super) fn check(seen: &Seen, sent: &[Sent], tasks: &[Task<'_>], report: &mut
     }
     for (body, missing) in expected.into_iter().filter(|(_, missing)| !missing.is_empty()) {
         let start = String::from_utf8_lossy(&body[..body.len().min(60)]).into_owned();
-        report.problem(format!("not in the dead-letter queue ({missing:?}): {start}"));
+        report.wrong(Wrong::Lost, format!("not in the dead-letter queue ({missing:?}): {start}"));
     }
 }

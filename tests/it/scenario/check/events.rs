@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Map, Value};
 
 use super::super::seen::{Event, Seen};
-use super::Report;
 use super::tasks::Task;
+use super::{Report, Wrong};
 
 /// What a receipt holds beside the completion's data.
 const RECEIPTS_OWN: &[&str] = &["event_id", "round", "task_digest", "began_by"];
@@ -24,11 +24,11 @@ pub(super) fn check(seen: &Seen, tasks: &[Task<'_>], report: &mut Report) {
         let id = task.receipt["event_id"].as_str().unwrap_or_default();
         announced.insert(id);
         let Some(events) = by_id.get(id) else {
-            report.problem(format!("{}: never announced", task.key));
+            report.wrong(Wrong::CompletionMissing, format!("{}: never announced", task.key));
             continue;
         };
         if events.iter().any(|event| event != &events[0]) {
-            report.problem(format!("{}: the event {id} has two contents", task.key));
+            report.wrong(Wrong::TwoContents, format!("{}: the event {id} has two contents", task.key));
         }
         for fault in faults(seen, task, events[0]) {
             report.problem(format!("{}: {fault}", task.key));

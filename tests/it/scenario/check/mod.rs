@@ -4,6 +4,7 @@
 
 mod dead;
 mod events;
+mod hooks;
 mod report;
 mod stored;
 mod tasks;
@@ -12,7 +13,7 @@ mod tests;
 
 use super::expect::Sent;
 use super::seen::Seen;
-pub(crate) use report::Report;
+pub(crate) use report::{Report, Wrong};
 
 /// Checks everything.
 pub(crate) fn check(seen: &Seen, sent: &[Sent]) -> Report {
@@ -20,6 +21,7 @@ pub(crate) fn check(seen: &Seen, sent: &[Sent]) -> Report {
     let tasks = tasks::check(seen, sent, &mut report);
     stored::check(seen, &tasks, &mut report);
     events::check(seen, &tasks, &mut report);
+    hooks::check(seen, &tasks, &mut report);
     dead::check(seen, sent, &tasks, &mut report);
     for (queue, count) in seen.left.iter().filter(|(_, count)| *count > 0) {
         report.problem(format!("{count} messages are left on {queue}"));

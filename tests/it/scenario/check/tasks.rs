@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::super::expect::{Outcome, Part, Sent, Wanted};
 use super::super::http::Content;
 use super::super::seen::Seen;
-use super::Report;
+use super::{Report, Wrong};
 
 /// A task whose receipt was found.
 pub(super) struct Task<'a> {
@@ -43,7 +43,7 @@ fn count_receipts(seen: &Seen, by_task: &BTreeMap<String, Vec<&Sent>>, report: &
 
 fn one<'a>(seen: &Seen, key: String, messages: &[&'a Sent], report: &mut Report) -> Option<Task<'a>> {
     let Some(kept) = seen.kept.get(&key) else {
-        report.problem(format!("no receipt at {key}"));
+        report.wrong(Wrong::Lost, format!("no receipt at {key}"));
         return None;
     };
     let receipt: Value = match serde_json::from_slice(kept.document.as_deref().unwrap_or_default()) {
@@ -54,14 +54,17 @@ fn one<'a>(seen: &Seen, key: String, messages: &[&'a Sent], report: &mut Report)
         }
     };
     // Of messages with other contents under one id, the one whose receipt this is has won.
-    let fits: Vec<Vec<String>> = messages
+    let fits: Vec<Vec<Fault>> = messages
         .iter()
         .map(|message| faults(seen, message.wanted()?, &receipt).into())
         .map(Option::unwrap_or_default)
         .collect();
     let winner = fits.iter().position(Vec::is_empty).unwrap_or(0);
     for fault in &fits[winner] {
-        report.problem(format!("{key}: {fault}"));
+        match fault {
+            Fault::Bytes(fault) => report.wrong(Wrong::Bytes, format!("{key}: {fault}")),
+            Fault::Other(fault) => report.problem(format!("{key}: {fault}")),
+        }
     }
     let wanted = messages[winner].wanted()?;
     let is_same = |message: &&&Sent| message.content == messages[winner].content;
@@ -73,11 +76,19 @@ fn one<'a>(seen: &Seen, key: String, messages: &[&'a Sent], report: &mut Report)
     })
 }
 
-fn faults(seen: &Seen, wanted: &Wanted, receipt: &Value) -> Vec<String> {
+/// What a receipt says wrongly.
+enum Fault {
+    /// Of what became of an attachment.
+    Bytes(String),
+    /// Of anything else.
+    Other(String),
+}
+
+fn faults(seen: &Seen, wanted: &Wanted, receipt: &Value) -> Vec<Fault> {
     let mut faults = Vec::new();
     let mut same = |what: &str, found: &Value, expected: Value| {
         if *found != expected {
-            faults.push(format!("{what} is {found}, not {expected}"));
+            faults.push(Fault::Other(format!("{what} is {found}, not {expected}")));
         }
     };
     same("task_id", &receipt["task_id"], wanted.task.as_str().into());
@@ -93,7 +104,7 @@ fn faults(seen: &Seen, wanted: &Wanted, receipt: &Value) -> Vec<String> {
     same("counts.stored", &receipt["counts"]["stored"], stored.into());
     same("counts.failed", &receipt["counts"]["failed"], (found.len() - stored).into());
     for (part, outcome) in wanted.parts.iter().zip(found) {
-        faults.extend(part_fault(seen, part, outcome));
+        faults.extend(part_fault(seen, part, outcome).map(Fault::Bytes));
     }
     faults
 }

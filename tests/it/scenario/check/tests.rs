@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::super::expect::{End, Outcome, Part, Sent, Wanted};
 use super::super::http::Content;
+use super::super::origin::Request;
 use super::super::seen::{Dead, Event, Seen};
 use super::super::vault::Kept;
 use super::check;
@@ -159,6 +160,47 @@ fn two_contents_under_one_event_id_are_reported() {
     let both =
         |seen: &mut Seen| seen.events.iter_mut().for_each(|event| event.body = b"{\"type\":\"task.partial\"}".to_vec());
     reports(&problems(both), "data is not the receipt's");
+}
+
+fn hook(id: &str, status: u16) -> Request {
+    let body = String::from_utf8(event(&receipt()).body).unwrap();
+    let headers = [("webhook-id".to_owned(), id.to_owned())].into();
+    Request {
+        method: "POST".into(),
+        target: "/sink/acme".into(),
+        status: Some(status),
+        headers,
+        body,
+        ..Default::default()
+    }
+}
+
+#[test]
+fn a_webhook_that_never_came_or_came_otherwise_is_reported() {
+    let with = |hooks: Vec<Request>| problems(|seen| seen.hooks = Some(hooks));
+    assert_eq!(with(vec![hook("evt_1", 503), hook("evt_1", 200), hook("evt_1", 204)]), "");
+    reports(&with(vec![]), "never told");
+    reports(&with(vec![hook("evt_1", 500)]), "never told");
+    reports(&with(vec![hook("evt_1", 200), hook("evt_2", 200)]), "a webhook with the id");
+    let mut other = hook("evt_1", 200);
+    other.body = other.body.replace("partial", "completed");
+    reports(&with(vec![hook("evt_1", 200), other]), "two contents");
+    let mut stray = hook("evt_1", 200);
+    stray.body = stray.body.replace("t-1", "t-2");
+    reports(&with(vec![hook("evt_1", 200), stray]), "of no receipt");
+}
+
+#[test]
+fn the_table_counts_what_must_never_be() {
+    let mut seen = right();
+    seen.events.clear();
+    seen.hooks = Some(Vec::new());
+    let table = check(&seen, &sent()).table("a table");
+    let count = |name: &str| {
+        let line = table.lines().find(|line| line.trim_start().starts_with(name)).unwrap();
+        line.split_whitespace().last().unwrap().to_owned()
+    };
+    assert_eq!(["lost", "completions missing", "webhooks never delivered"].map(count), ["0", "1", "1"]);
 }
 
 #[test]

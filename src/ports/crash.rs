@@ -1,6 +1,7 @@
 //! Points at which a test stops the real process for good or for a while. Compiled to nothing without the feature `testing`.
 //!
-//! A point is armed once, by the shell, from what the test says; the engine itself reads no environment.
+//! A point is armed once, by the shell, from what the test says; who passes one reads no environment. They stand here since
+//! engine and adapters both pass some. This is no port: a release has nothing of it.
 
 /// What happens at an armed point.
 #[cfg(feature = "testing")]
@@ -12,14 +13,18 @@ pub enum Blow {
     Freeze,
 }
 
-/// Named points, in the order of one task's way; the last is a webhook's own.
+/// Named points, in the order of one task's way; the last is a webhook's own. What is copied is a message that goes back or to
+/// the dead letters, before the message that the copy replaces is let go.
 pub const POINTS: &[&str] = &[
+    "suspect-noted",
     "task-begun",
+    "claim-put",
     "object-stored",
     "facts-written",
     "receipt-written",
     "event-published",
     "webhook-enqueued",
+    "message-copied",
     "settled",
     "webhook-sent",
 ];
