@@ -2,7 +2,8 @@
 //!
 //! `s3://` is read with the team's role if it has one, and then only with that role; without a role with the worker's own
 //! identity, as far as the deployment's cross-account rule allows. `gs://` likewise: [`gcp`]. Blobs in Azure Storage are read
-//! with the consent of the team's own tenant: [`azure`]. Any other URL is read without any credential.
+//! with the consent of the team's own tenant: [`azure`]. Any other URL is read without any credential; those that are an
+//! object's, and are to be read so, were recognised before: [`recognize`](super::recognize).
 
 pub mod azure;
 pub mod gcp;
@@ -205,8 +206,12 @@ fn aws(bucket: &str, grant: Option<&AwsGrant>, cross_account: CrossAccount) -> R
             "the team's role has no external id; give it one, or say insecure = true and list buckets and regions";
         return Err(AttachmentFault::new(Code::IntegrationBroken, message));
     }
+    if grant.external_id.is_none() && (grant.buckets.is_empty() || grant.regions.is_empty()) {
+        let message = "the team's role has no external id, and so its buckets and regions must be listed";
+        return Err(AttachmentFault::new(Code::IntegrationBroken, message));
+    }
     let listed = grant.buckets.iter().any(|pattern| fits(pattern, bucket));
-    if !(listed || grant.buckets.is_empty() && grant.external_id.is_some()) {
+    if !(listed || grant.buckets.is_empty()) {
         let message = format!("bucket {bucket} is not in the team's list");
         return Err(AttachmentFault::new(Code::BucketNotAllowed, message));
     }
@@ -278,7 +283,7 @@ mod tests {
     }
 
     fn check(grant: Option<AwsGrant>, cross_account: CrossAccount, expected: Result<&str, Code>) {
-        let source = Source::S3 { bucket: "acme-raw".into(), key: "k".into(), pin: None };
+        let source = Source::S3 { bucket: "acme-raw".into(), key: "k".into(), pin: None, region: None };
         let team = Team { aws: grant.clone(), ..Team::default() };
         let found = Grant::of(&source, &team, cross_account).map_err(|fault| fault.code).map(|grant| match grant {
             Grant::None => "none",
@@ -301,11 +306,17 @@ mod tests {
 
     #[test]
     fn a_role_without_external_id_needs_its_word_and_its_lists() {
-        let open = AwsGrant { external_id: None, ..role(&["acme-raw"]) };
+        let regions = vec!["us-west-2".to_owned()];
+        let open = AwsGrant { external_id: None, regions, ..role(&["acme-raw"]) };
         check(Some(open.clone()), CrossAccount::Open, Err(Code::IntegrationBroken));
-        check(Some(AwsGrant { insecure: true, ..open.clone() }), CrossAccount::Off, Ok("role"));
-        let unlisted = AwsGrant { insecure: true, buckets: Vec::new(), ..open };
-        check(Some(unlisted), CrossAccount::Open, Err(Code::BucketNotAllowed));
+        let said = AwsGrant { insecure: true, ..open };
+        check(Some(said.clone()), CrossAccount::Off, Ok("role"));
+        let others = AwsGrant { buckets: vec!["other".into()], ..said.clone() };
+        check(Some(others), CrossAccount::Off, Err(Code::BucketNotAllowed));
+        let unlisted = AwsGrant { buckets: Vec::new(), ..said.clone() };
+        check(Some(unlisted), CrossAccount::Open, Err(Code::IntegrationBroken));
+        let anywhere = AwsGrant { regions: Vec::new(), ..said };
+        check(Some(anywhere), CrossAccount::Open, Err(Code::IntegrationBroken));
     }
 
     #[test]
@@ -355,7 +366,7 @@ mod tests {
 
     #[test]
     fn what_a_grant_uses_is_claimed_first() {
-        let source = Source::S3 { bucket: "acme-raw".into(), key: "k".into(), pin: None };
+        let source = Source::S3 { bucket: "acme-raw".into(), key: "k".into(), pin: None, region: None };
         let team = Team { aws: Some(role(&[])), ..Team::default() };
         let grant = Grant::of(&source, &team, CrossAccount::Off).expect("a role");
         let kinds: Vec<_> = grant.claims(&source).iter().map(|claim| (claim.kind, claim.refusal)).collect();

@@ -119,6 +119,12 @@ pub fn is_signed(url: &Url) -> bool {
     })
 }
 
+/// Whether a query parameter of this name, in lower case, signs URLs on some cloud.
+#[must_use]
+pub fn is_signature_parameter(name: &str) -> bool {
+    SIGNATURE_PARAMETERS.contains(&name)
+}
+
 fn is_recognised(host: &str) -> bool {
     let host = host.trim_end_matches('.').to_ascii_lowercase();
     RECOGNISED_SUFFIXES.iter().any(|suffix| host.ends_with(suffix) || host == suffix[1..])
@@ -139,7 +145,7 @@ fn strip_signature(url: &mut Url) {
 
 fn is_signature_pair(pair: &str) -> bool {
     let name = pair.split('=').next().unwrap_or_default().to_ascii_lowercase().replace("%2d", "-");
-    SIGNATURE_PARAMETERS.contains(&name.as_str())
+    is_signature_parameter(&name)
 }
 
 #[cfg(test)]

@@ -49,6 +49,23 @@ pub struct Way {
     pub grant: Grant,
 }
 
+impl Way {
+    /// How `team` comes to what a URL names.
+    ///
+    /// # Errors
+    /// Why nothing is fetched.
+    pub fn to(url: &str, team: &Team, policy: &Policy) -> Result<Self, AttachmentFault> {
+        let source = Source::parse(url)?.recognized_for(team);
+        Self::from(azure_blob::recognized_for(team, source, &policy.azure_suffixes)?, team, policy)
+    }
+
+    fn from(source: Source, team: &Team, policy: &Policy) -> Result<Self, AttachmentFault> {
+        refuse(&source, team, policy)?;
+        let grant = Grant::of(&source, team, policy.cross_account)?;
+        Ok(Self { source, grant })
+    }
+}
+
 impl Planned {
     /// Where it comes from, if anything is fetched.
     #[must_use]
@@ -90,14 +107,12 @@ fn unknown_profile(name: &str) -> AttachmentFault {
 fn way_of(attachment: &Attachment, team: &Team, policy: &Policy) -> Result<Way, AttachmentFault> {
     let source = match &attachment.content {
         Content::Text(text) => Source::Text(text.clone()),
-        Content::Url(url) => azure_blob::recognized_for(team, Source::parse(url)?, &policy.azure_suffixes)?,
+        Content::Url(url) => return Way::to(url, team, policy),
         Content::Object { bucket, key, pin } => {
-            Source::S3 { bucket: bucket.clone(), key: key.clone(), pin: Some(pin.clone()) }
+            Source::S3 { bucket: bucket.clone(), key: key.clone(), pin: Some(pin.clone()), region: None }
         }
     };
-    refuse(&source, team, policy)?;
-    let grant = Grant::of(&source, team, policy.cross_account)?;
-    Ok(Way { source, grant })
+    Way::from(source, team, policy)
 }
 
 /// What is refused whatever anybody granted.

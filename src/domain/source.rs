@@ -25,6 +25,8 @@ pub enum Source {
         key: String,
         /// The very state of it that is meant, where whoever asks knows it; else what is there now.
         pin: Option<Pin>,
+        /// The region that its URL named, which is asked first; it is no part of what names the object.
+        region: Option<String>,
     },
     /// An object in Google Cloud Storage; the name is raw.
     Gcs {
@@ -67,7 +69,11 @@ impl Source {
         }
         let scheme = text.split_once(':').map(|(scheme, _)| scheme.to_ascii_lowercase());
         match scheme.as_deref() {
-            Some("s3") => bucket_and_key(text).map(|(bucket, key)| Self::S3 { bucket, key, pin: None }),
+            Some("s3") => {
+                let (bucket, key) = bucket_and_key(text)?;
+                check_bucket_of_s3(&bucket)?;
+                Ok(Self::S3 { bucket, key, pin: None, region: None })
+            }
             Some("gs") => bucket_and_key(text).map(|(bucket, object)| Self::Gcs { bucket, object, pin: None }),
             Some("http" | "https") => parse_http(text),
             Some("file") => parse_file(text),
@@ -80,7 +86,7 @@ impl Source {
     pub fn name(&self) -> String {
         match self {
             Self::Http(url) => naming(url),
-            Self::S3 { bucket, key, pin: _ } => format!("s3://{bucket}/{key}"),
+            Self::S3 { bucket, key, .. } => format!("s3://{bucket}/{key}"),
             Self::Gcs { bucket, object, .. } => format!("gs://{bucket}/{object}"),
             Self::AzureBlob(blob) => blob.url(),
             Self::File(path) => format!("file://{}", path.display()),
@@ -178,6 +184,21 @@ pub fn percent_decoded(text: &str) -> Option<String> {
     String::from_utf8(bytes).ok()
 }
 
+/// Whether this is the bucket's own name. Access points have aliases that stand where buckets' names do: with these the same
+/// bucket would have several names, and a claim of one would not protect the others.
+///
+/// # Errors
+/// `bad_url`, with what to do.
+pub fn check_bucket_of_s3(bucket: &str) -> Result<(), AttachmentFault> {
+    // See "Access point aliases", "Object Lambda Access Points" and "Directory bucket naming rules" in the S3 user guide.
+    let is_alias = ["-s3alias", "--ol-s3", ".mrap"].iter().any(|ending| bucket.ends_with(ending));
+    match (is_alias, bucket.ends_with("--x-s3")) {
+        (true, _) => Err(bad_url("aliases of access points are not supported: name the bucket")),
+        (_, true) => Err(bad_url("directory buckets (S3 Express One Zone) are not supported")),
+        (false, false) => Ok(()),
+    }
+}
+
 /// Whether bucket and key can name an object.
 ///
 /// # Errors
@@ -237,7 +258,16 @@ mod tests {
             check(text, Err(Code::BadUrl));
         }
         check(&format!("http://h/{}", "x".repeat(URL_BYTES_MAX)), Err(Code::BadUrl));
-        check("s3://arn:aws:s3:us-west-2:1:accesspoint/x/k", Err(Code::BadUrl));
+        for bucket in [
+            "arn:aws:s3:us-west-2:1:accesspoint",
+            "arn:aws:s3-object-lambda:us-west-2:1:accesspoint",
+            "acme-hrzrlukc5m36ft7okagglf3gmwluquse1b-s3alias",
+            "acme-hrzrlukc5m36ft7okagglf3gmwluqus--ol-s3",
+            "mfzwi23gnjvgw.mrap",
+            "acme--usw2-az1--x-s3",
+        ] {
+            check(&format!("s3://{bucket}/k"), Err(Code::BadUrl));
+        }
     }
 
     #[test]

@@ -4,8 +4,8 @@
 //! store, put if absent. Only an operator moves it. An answer "ours" is remembered for at most 10 seconds, so a moved claim is
 //! known by then; an answer "another's" is never remembered.
 //!
-//! Names are taken as they are: whoever asks writes one thing always the same. A GCS bucket is `gs://NAME`, so that it is
-//! never taken for the S3 bucket of the same name.
+//! All spellings of one name are one claim ([`ClaimKind::canonical`]); it shows the one that was used first. A GCS bucket is
+//! `gs://NAME`, so that it is never taken for the S3 bucket of the same name.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -110,13 +110,13 @@ impl Claims {
     /// # Errors
     /// [`StoreError`]; then nothing is known of the claim.
     pub async fn holder(&self, kind: ClaimKind, name: &str) -> Result<Option<TeamId>, StoreError> {
-        let claim = self.read(&claim_key(kind.as_str(), name)).await?;
+        let claim = self.read(&key_of(kind, name)).await?;
         claim.map(|claim| matching(claim, kind, name).map(|claim| claim.team)).transpose()
     }
 
     /// Looks whose the name is, and claims it for `team` if it is nobody's.
     async fn owner(&self, kind: ClaimKind, name: &str, team: &TeamId) -> Result<TeamId, StoreError> {
-        let key = claim_key(kind.as_str(), name);
+        let key = key_of(kind, name);
         for _ in 0..LOOKS_MAX {
             // Read before put: nearly every claim was made long ago, and reading needs less of the store.
             if let Some(claim) = self.read(&key).await? {
@@ -147,8 +147,9 @@ impl Claims {
             let Some(last) = page.last().cloned() else {
                 break;
             };
-            let read: Vec<Option<Claim>> =
-                stream::iter(&page).map(|key| self.read(key)).buffered(READS_AT_ONCE).try_collect().await?;
+            // Of owned keys: a stream of borrowing futures is not one that a task of its own may drive.
+            let reads = page.into_iter().map(|key| async move { self.read(&key).await });
+            let read: Vec<Option<Claim>> = stream::iter(reads).buffered(READS_AT_ONCE).try_collect().await?;
             claims.extend(read.into_iter().flatten());
             after = Some(last);
         }
@@ -163,14 +164,14 @@ impl Claims {
     /// # Errors
     /// [`StoreError`]; the claim may be moved. May be repeated.
     pub async fn move_to(&self, kind: ClaimKind, name: &str, team: &TeamId) -> Result<Claim, StoreError> {
-        let key = claim_key(kind.as_str(), name);
+        let key = key_of(kind, name);
         let before = self.read(&key).await?;
         if let Some(claim) = before.as_ref().filter(|claim| claim.team == *team) {
             return Ok(claim.clone());
         }
         let claim = self.made_out(kind, name, team, before.map(|claim| claim.team));
         let stored = self.store.overwrite(&key, written(&claim)).await;
-        self.ours().retain(|(other_kind, other, _), _| (*other_kind, other.as_str()) != (kind, name));
+        self.ours().retain(|(other_kind, other, _), _| *other_kind != kind || !kind.is_same(other, name));
         stored.map(|()| claim)
     }
 
@@ -213,13 +214,17 @@ impl Claims {
     }
 }
 
+fn key_of(kind: ClaimKind, name: &str) -> Key {
+    claim_key(kind.as_str(), &kind.canonical(name))
+}
+
 fn written(claim: &Claim) -> Bytes {
     serde_json::to_vec(claim).expect("a claim is plain text").into()
 }
 
 /// A document of another name at this key would give away what it does not name.
 fn matching(claim: Claim, kind: ClaimKind, name: &str) -> Result<Claim, StoreError> {
-    if claim.kind == kind && claim.name == name {
+    if claim.kind == kind && kind.is_same(&claim.name, name) {
         Ok(claim)
     } else {
         Err(StoreError::Corrupt(format!("the claim of {} {name} is another's document", kind.as_str())))

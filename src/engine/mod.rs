@@ -12,6 +12,7 @@
 //! | [`alone`], [`suspects`] | messages that may be what kills their processes, kept apart from the others |
 //! | [`hands`], [`progress`], [`ahead`] | how many messages are in hand, how far they are, and what is looked past |
 //! | [`in_work`], [`recent`] | tasks that are worked on now, and those that were begun before |
+//! | [`records`] | what is kept of a team's rights ends with its record |
 //! | [`webhooks`] | completions for customers, from a queue of their own |
 //! | [`claims`] | which team a bucket, role or tenant belongs to |
 
@@ -21,6 +22,7 @@ pub mod claims;
 pub mod hands;
 pub mod in_work;
 pub mod intake;
+pub mod integrations;
 pub mod keyed;
 pub mod lanes;
 pub mod lease;
@@ -31,6 +33,7 @@ pub mod pipeline;
 pub mod progress;
 pub mod receipts;
 pub mod recent;
+pub mod records;
 pub mod retry;
 pub mod retry_budget;
 pub mod settings;

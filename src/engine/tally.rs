@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use crate::domain::fault::Code;
+use crate::domain::integration::Cloud;
 
 /// Counters that only grow, but for what is in hand.
 #[derive(Debug, Default)]
@@ -41,6 +42,8 @@ pub struct Tally {
     pub in_flight: AtomicU64,
     /// What became of webhooks.
     pub webhooks: WebhookTally,
+    /// Integrations whose last check found something wrong, for each cloud in the order of [`Cloud::GRANTING`].
+    pub integrations_broken: [AtomicU64; Cloud::GRANTING.len()],
 }
 
 /// Counters of webhooks.

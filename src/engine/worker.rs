@@ -10,6 +10,7 @@ use super::claims::Claims;
 use super::hands::Hands;
 use super::in_work::InWork;
 use super::intake::{Intake, Looking, Until};
+use super::integrations::standing::Standing;
 use super::lanes::Lanes;
 use super::lease::Keeper;
 use super::memory::Pools;
@@ -17,6 +18,7 @@ use super::outage::Gates;
 use super::pipeline::Pipeline;
 use super::receipts::Receipts;
 use super::recent::Recent;
+use super::records::Records;
 use super::retry_budget::Retries;
 use super::settings::Settings;
 use super::started::Started;
@@ -70,6 +72,8 @@ pub struct Worker {
     pub gates: Gates,
     /// The memory it uses.
     pub pools: Pools,
+    /// What checks have found against roles, and which roles nobody has looked at.
+    pub standing: Arc<Standing>,
 }
 
 impl Worker {
@@ -79,10 +83,12 @@ impl Worker {
         let tally = Arc::new(Tally::default());
         let pools = Pools::sharing(settings.memory_bytes);
         let gates = Gates::default();
+        let standing = Arc::new(Standing::new(Arc::clone(&ports.store)));
         let transfer = Transfer {
             store: Arc::clone(&ports.store),
             fetcher: Arc::clone(&ports.fetcher),
             claims: Claims::new(Arc::clone(&ports.store), ports.clock),
+            standing: Arc::clone(&standing),
             store_gate: gates.store.clone(),
             way_out: gates.way_out.clone(),
             parts: pools.parts.clone(),
@@ -101,6 +107,7 @@ impl Worker {
             envelopes: Arc::clone(&ports.envelopes),
             bodies: pools.bodies.clone(),
             teams: Arc::clone(&ports.teams),
+            records: Records::new(Arc::clone(&ports.fetcher)),
             receipts: Receipts::new(Arc::clone(&ports.store), gates.store.clone()),
             alone: Arc::clone(&alone),
             suspects: Suspects::new(Arc::clone(&ports.store), gates.store.clone()),
@@ -129,7 +136,7 @@ impl Worker {
             tally: Arc::clone(&tally),
             gates: gates.clone(),
         };
-        Self { intake, keeper, grace, tally, gates, pools }
+        Self { intake, keeper, grace, tally, gates, pools, standing }
     }
 
     /// Runs until stopped, or until there is nothing left, and then drains: takes no more, finishes what is in hand within

@@ -31,6 +31,38 @@ pub struct AwsUse<'a> {
     pub bucket: &'a str,
 }
 
+/// What an account's own service of identities says of whoever asks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AwsCaller {
+    /// The ARN of user, role session or account.
+    pub arn: String,
+}
+
+/// What came of trying a role.
+#[derive(Debug, Clone, PartialEq)]
+pub enum RoleTried {
+    /// It let us in.
+    LetIn,
+    /// It refused us, and no other reason is thinkable.
+    Refused,
+    /// Something else, which shows neither.
+    Unclear(AttachmentFault),
+}
+
+/// Tries roles, for checks.
+#[async_trait]
+pub trait AwsRoles: Send + Sync + 'static {
+    /// Tries to assume a role with this external id, or without any. The session may do nothing and is dropped at once; nothing
+    /// is remembered. May be repeated.
+    async fn try_role(&self, team: &TeamId, role_arn: &str, external_id: Option<&str>) -> RoleTried;
+
+    /// Who the worker itself is.
+    ///
+    /// # Errors
+    /// `unavailable` while nobody can say.
+    async fn caller(&self) -> Result<AwsCaller, AttachmentFault>;
+}
+
 /// Gives keys for grants.
 #[async_trait]
 pub trait AwsCredentials: Send + Sync + 'static {
@@ -45,35 +77,9 @@ pub trait AwsCredentials: Send + Sync + 'static {
     /// Says that `keys` were refused as ended or unknown, so that the next who asks gets others. Keys that were replaced
     /// meanwhile stay.
     async fn refused(&self, wanted: AwsUse<'_>, keys: &AwsKeys);
-}
 
-/// A token that Google's services take as proof of who asks.
-#[derive(Debug, Clone)]
-pub struct GcpToken(pub SecretString);
-
-/// What a token is for.
-#[derive(Debug, Clone, Copy)]
-pub struct GcpUse<'a> {
-    /// Whose request it is.
-    pub team: &'a TeamId,
-    /// With whose rights.
-    pub grant: &'a Grant,
-}
-
-/// Gives tokens for grants. A token opens Google Cloud Storage for reading and nothing else.
-#[async_trait]
-pub trait GcpCredentials: Send + Sync + 'static {
-    /// Returns a token that is good now. May be repeated, and is meant to be asked before every request: tokens are kept, and
-    /// fetched by one caller for all who wait. Dropped, it leaves the fetching to the next who asks.
-    ///
-    /// # Errors
-    /// `integration_broken` for a service account that we may not impersonate; `integration_missing` for a grant that is none
-    /// of Google's; what passes for the rest. A failure is remembered for some seconds.
-    async fn token(&self, wanted: GcpUse<'_>) -> Result<Arc<GcpToken>, AttachmentFault>;
-
-    /// Says that `token` was refused as ended or unknown, so that the next who asks gets another. One that was replaced
-    /// meanwhile stays.
-    async fn refused(&self, wanted: GcpUse<'_>, token: &GcpToken);
+    /// Drops all keys that are kept for a team's grants: its record has changed, or is gone.
+    async fn forget(&self, team: &TeamId);
 }
 
 /// A token that Azure Storage takes as proof of who asks.
@@ -104,4 +110,39 @@ pub trait AzureCredentials: Send + Sync + 'static {
     /// Says that `token` was refused as ended or unknown, so that the next who asks gets another. One that was replaced
     /// meanwhile stays.
     async fn refused(&self, wanted: AzureUse<'_>, token: &AzureToken);
+
+    /// Drops all tokens that are kept for a team's grants: its record has changed, or is gone.
+    async fn forget(&self, team: &TeamId);
+}
+
+/// A token that Google's services take as proof of who asks.
+#[derive(Debug, Clone)]
+pub struct GcpToken(pub SecretString);
+
+/// What a token is for.
+#[derive(Debug, Clone, Copy)]
+pub struct GcpUse<'a> {
+    /// Whose request it is.
+    pub team: &'a TeamId,
+    /// With whose rights.
+    pub grant: &'a Grant,
+}
+
+/// Gives tokens for grants. A token opens Google Cloud Storage for reading and nothing else.
+#[async_trait]
+pub trait GcpCredentials: Send + Sync + 'static {
+    /// Returns a token that is good now. May be repeated, and is meant to be asked before every request: tokens are kept, and
+    /// fetched by one caller for all who wait. Dropped, it leaves the fetching to the next who asks.
+    ///
+    /// # Errors
+    /// `integration_broken` for a service account that we may not impersonate; `integration_missing` for a grant that is none
+    /// of Google's; what passes for the rest. A failure is remembered for some seconds.
+    async fn token(&self, wanted: GcpUse<'_>) -> Result<Arc<GcpToken>, AttachmentFault>;
+
+    /// Says that `token` was refused as ended or unknown, so that the next who asks gets another. One that was replaced
+    /// meanwhile stays.
+    async fn refused(&self, wanted: GcpUse<'_>, token: &GcpToken);
+
+    /// Drops all tokens that are kept for a team's grants: its record has changed, or is gone.
+    async fn forget(&self, team: &TeamId);
 }

@@ -12,6 +12,7 @@ use crate::domain::crc::Crc;
 use crate::domain::digest::Sha256;
 use crate::domain::facts::SourceVersion;
 use crate::domain::fault::AttachmentFault;
+use crate::domain::id::TeamId;
 use crate::domain::source::Source;
 use crate::domain::team::KnownTeam;
 
@@ -104,4 +105,10 @@ pub trait Fetcher: Send + Sync + 'static {
     /// # Errors
     /// The attachment's fault, with the code that would stand in the completion.
     async fn open(&self, request: FetchRequest) -> Result<Fetched, AttachmentFault>;
+
+    /// Drops what is kept of a team's rights: its record has changed, or is gone. May be repeated; whoever keeps nothing does
+    /// nothing.
+    async fn forget(&self, team: &TeamId) {
+        let _ = team;
+    }
 }

@@ -8,6 +8,7 @@ pub mod crash;
 pub mod credentials;
 pub mod envelopes;
 pub mod fetcher;
+pub mod integrations;
 pub mod publisher;
 pub mod queue;
 pub mod service;

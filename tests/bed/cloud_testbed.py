@@ -577,6 +577,8 @@ class Gate:
             entry |= {"role": form.get("RoleArn"), "external_id": form.get("ExternalId")}
             entry |= {"session": form.get("RoleSessionName"), "seconds": form.get("DurationSeconds")}
         try:
+            if request.method == "OPTIONS" and request.service == "s3":
+                return self.preflight(request, entry, start_response)
             self.apply_fault(request, entry)
             who = self.authenticate(request)
             entry["principal"] = who.arn
@@ -596,6 +598,31 @@ class Gate:
             return start_response(status, headers, exc_info)
 
         return self.moto(environ, record)
+
+    def preflight(self, request, entry, start_response):
+        """What a browser is told before it asks: by the bucket's CORS rules alone, whoever signed the URL."""
+        bucket_name, _ = self.s3_address(request)
+        if bucket_name not in s3_backends.bucket_accounts:
+            raise Refused(404, "NoSuchBucket", "The specified bucket does not exist")
+        owner = s3_backends.bucket_accounts[bucket_name][1]
+        origin = request.headers.get("origin", "")
+        method = request.headers.get("access-control-request-method", "")
+        for rule in s3_backends[owner][PARTITION].buckets[bucket_name].cors or []:
+            origins, methods = as_list(rule.allowed_origins), as_list(rule.allowed_methods)
+            if method in methods and any(like(pattern, origin) for pattern in origins):
+                entry.update(decision="allowed", status=200, action="s3:Preflight")
+                self.journal.append(entry)
+                allowed_origin = "*" if "*" in origins else origin
+                start_response(
+                    "200 OK",
+                    [
+                        ("Access-Control-Allow-Origin", allowed_origin),
+                        ("Access-Control-Allow-Methods", ", ".join(methods)),
+                        ("Content-Length", "0"),
+                    ],
+                )
+                return [b""]
+        raise Refused(403, "AccessForbidden", "CORSResponse: This CORS request is not allowed.")
 
     def apply_fault(self, request, entry):
         with self.lock:
@@ -769,6 +796,8 @@ class Gate:
                 )
                 if bucket.get("versions"):
                     s3.put_bucket_versioning(Bucket=bucket["name"], VersioningConfiguration={"Status": "Enabled"})
+                if "cors" in bucket:
+                    s3.put_bucket_cors(Bucket=bucket["name"], CORSConfiguration={"CORSRules": bucket["cors"]})
                 if "policy" in bucket:
                     s3.put_bucket_policy(Bucket=bucket["name"], Policy=json.dumps(bucket["policy"]))
                 for key, item in bucket.get("objects", {}).items():

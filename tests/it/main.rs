@@ -16,6 +16,7 @@ mod engine;
 mod envelopes;
 mod fetch;
 mod gcssource;
+mod grants;
 mod ground;
 mod layering;
 mod proof;

@@ -32,7 +32,9 @@ def patches():
 
 
 def apply(tree, path, *more):
-    return subprocess.run(["git", "apply", *more, str(path)], cwd=tree).returncode == 0
+    # The scratch copy lies below the repository and is none of its folders, whose patches git would skip without a word.
+    environment = os.environ | {"GIT_CEILING_DIRECTORIES": str(SCRATCH)}
+    return subprocess.run(["git", "apply", *more, str(path)], cwd=tree, env=environment).returncode == 0
 
 
 def copy():

@@ -42,7 +42,7 @@ impl Envelopes for EnvelopeReader {
         let Pointer { bucket, key } = pointer.clone();
         let request = FetchRequest {
             team: Arc::clone(&self.us),
-            source: Source::S3 { bucket, key, pin: None },
+            source: Source::S3 { bucket, key, pin: None, region: None },
             grant: Grant::AwsOwn(AwsReading::default()),
             want: Want::Body,
         };

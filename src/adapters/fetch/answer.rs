@@ -72,14 +72,14 @@ pub(super) fn s3_version(headers: &HeaderMap) -> SourceVersion {
     state(headers, version)
 }
 
-/// What Google Cloud Storage, or a server that speaks as it does, calls this state.
-pub(super) fn gcs_version(headers: &HeaderMap) -> SourceVersion {
-    state(headers, text(headers, "x-goog-generation"))
-}
-
 /// What Azure Storage calls this state; without versions only its ETag.
 pub(super) fn azure_version(headers: &HeaderMap) -> SourceVersion {
     state(headers, text(headers, "x-ms-version-id"))
+}
+
+/// What Google Cloud Storage, or a server that speaks as it does, calls this state.
+pub(super) fn gcs_version(headers: &HeaderMap) -> SourceVersion {
+    state(headers, text(headers, "x-goog-generation"))
 }
 
 fn state(headers: &HeaderMap, version: Option<String>) -> SourceVersion {

@@ -1,4 +1,4 @@
-//! A fetcher that is made when it is first needed: whoever reads nothing of a cloud need not have that cloud's environment,
+//! Fetchers and checks that are made when they are first needed: whoever reads nothing of a cloud need not have that cloud's environment,
 //! nor wait for it at the start.
 
 use std::sync::Arc;
@@ -8,7 +8,10 @@ use futures::future::BoxFuture;
 use tokio::sync::OnceCell;
 
 use crate::domain::fault::{AttachmentFault, Code};
+use crate::domain::id::TeamId;
+use crate::domain::integration::{Cloud, Finding, Verdict};
 use crate::ports::fetcher::{FetchRequest, Fetched, Fetcher};
+use crate::ports::integrations::{CheckAsked, IntegrationChecks};
 
 /// Makes a fetcher, or says why it cannot be made.
 type Make = Box<dyn Fn() -> BoxFuture<'static, Result<Arc<dyn Fetcher>, String>> + Send + Sync>;
@@ -35,6 +38,46 @@ impl Fetcher for LazyFetcher {
         let made = self.made.get_or_try_init(|| (self.make)()).await;
         made.map_err(|why| AttachmentFault::new(Code::Internal, why))?.open(request).await
     }
+
+    async fn forget(&self, team: &TeamId) {
+        if let Some(made) = self.made.get() {
+            made.forget(team).await;
+        }
+    }
+}
+
+/// Makes checks of a cloud, or says why they cannot be made.
+type MakeChecks = Box<dyn Fn() -> BoxFuture<'static, Result<Arc<dyn IntegrationChecks>, String>> + Send + Sync>;
+
+/// Checks of a cloud, or how to make them.
+pub struct LazyChecks {
+    cloud: Cloud,
+    make: MakeChecks,
+    made: OnceCell<Arc<dyn IntegrationChecks>>,
+}
+
+impl LazyChecks {
+    /// Calls `make` when something is checked first; again only if it failed.
+    pub fn new<F>(cloud: Cloud, make: impl Fn() -> F + Send + Sync + 'static) -> Self
+    where
+        F: Future<Output = Result<Arc<dyn IntegrationChecks>, String>> + Send + 'static,
+    {
+        Self { cloud, make: Box::new(move || Box::pin(make())), made: OnceCell::new() }
+    }
+}
+
+#[async_trait]
+impl IntegrationChecks for LazyChecks {
+    fn cloud(&self) -> Cloud {
+        self.cloud
+    }
+
+    async fn check(&self, asked: &CheckAsked) -> Vec<Finding> {
+        match self.made.get_or_try_init(|| (self.make)()).await {
+            Ok(made) => made.check(asked).await,
+            Err(why) => vec![Finding::new(self.cloud.first_check(), Verdict::Unproven, why)],
+        }
+    }
 }
 
 #[cfg(test)]
@@ -44,7 +87,6 @@ mod tests {
     use super::*;
     use crate::adapters::fetch::text::TextFetcher;
     use crate::domain::access::Grant;
-    use crate::domain::id::TeamId;
     use crate::domain::source::Source;
     use crate::domain::team::{KnownTeam, Team};
     use crate::ports::fetcher::Want;

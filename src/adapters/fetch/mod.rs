@@ -1,5 +1,5 @@
 //! Opens sources: http(s) URLs, objects in S3 and Google Cloud Storage, Azure's blobs, files of this machine, texts; and posts
-//! webhooks with the same client.
+//! webhooks and asks token services with the same client.
 //!
 //! [`Sources`] picks by kind. Start with [`http`]; [`address_guard`] is what stands between a stranger's URL and our network.
 
@@ -33,6 +33,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use crate::domain::fault::{AttachmentFault, Code};
+use crate::domain::id::TeamId;
 use crate::domain::source::Source;
 use crate::ports::fetcher::{FetchRequest, Fetched, Fetcher};
 
@@ -78,6 +79,12 @@ impl Fetcher for Sources {
             },
         }
     }
+
+    async fn forget(&self, team: &TeamId) {
+        for cloud in [&self.s3, &self.gcs, &self.azure].into_iter().flatten() {
+            cloud.forget(team).await;
+        }
+    }
 }
 
 fn not_read(cloud: &str) -> AttachmentFault {
@@ -93,7 +100,6 @@ mod tests {
     use super::http::HttpFetcher;
     use super::text::TextFetcher;
     use super::*;
-    use crate::domain::id::TeamId;
     use crate::domain::team::{KnownTeam, Team};
     use crate::ports::budget::Unlimited;
     use crate::ports::fetcher::Want;

@@ -41,7 +41,7 @@ pub(super) fn aws(mut section: Section<'_>, role_name: &str) -> AwsGrant {
     let grant = AwsGrant {
         external_id: section.text("external_id"),
         buckets: buckets(&mut section, access),
-        regions: section.texts("regions"),
+        regions: regions(&mut section),
         bucket_owner: account_id(&mut section, "bucket_owner").or(account),
         recognize_https: section.flag("recognize_https"),
         requester_pays: section.flag("requester_pays"),
@@ -123,6 +123,9 @@ fn check_insecure(section: &Section<'_>, grant: &AwsGrant) {
             section.mistake(key, "must be listed where insecure = true");
         }
     }
+    if grant.buckets.iter().any(|bucket| !bucket.is_empty() && bucket.bytes().all(|byte| byte == b'*')) {
+        section.mistake("buckets", "must say which, where insecure = true: a pattern that fits every name lists none");
+    }
 }
 
 fn check_cross_account(section: &Section<'_>, grant: &AwsGrant) {
@@ -134,6 +137,18 @@ fn check_cross_account(section: &Section<'_>, grant: &AwsGrant) {
     if grant.insecure {
         section.mistake("insecure", "has no meaning with access = \"cross-account\"");
     }
+}
+
+/// Names of regions, each whole: before a bucket was asked, only its region's own name could tell whether it fits a pattern.
+fn regions(section: &mut Section<'_>) -> Vec<String> {
+    let regions = section.texts("regions");
+    for region in &regions {
+        let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+        if !(1..=32).contains(&region.len()) || !region.bytes().all(allowed) {
+            section.mistake("regions", &format!("must hold names of regions as us-west-2, not {region:?}"));
+        }
+    }
+    regions
 }
 
 /// Bucket names; patterns with `*` only where the team's own rights decide what they open.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::section::Mistake;
+use crate::domain::access::ClaimKind;
 use crate::domain::id::TeamId;
 use crate::domain::team::KnownTeam;
 
@@ -12,9 +13,11 @@ pub(super) fn clashes(teams: &BTreeMap<TeamId, Arc<KnownTeam>>) -> Vec<Mistake> 
     let mut mistakes = Vec::new();
     let roles = teams.values().filter_map(|team| {
         let role = team.record.aws.as_ref()?.role_arn.as_deref()?;
-        Some((&team.id, role))
+        Some((&team.id, ClaimKind::Role.canonical(role)))
     });
-    add_clashes("role", &roles.collect::<Vec<_>>(), &mut mistakes);
+    let roles: Vec<_> = roles.collect();
+    let roles: Vec<_> = roles.iter().map(|(team, role)| (*team, role.as_ref())).collect();
+    add_clashes("role", &roles, &mut mistakes);
     let accounts = teams.values().filter_map(|team| {
         let account = team.record.gcp.as_ref()?.service_account.as_deref()?;
         Some((&team.id, account))

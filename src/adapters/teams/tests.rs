@@ -137,7 +137,14 @@ fn a_delegation_that_others_could_use_is_a_mistake() {
     check_mistakes(role, &["aws.external_id is missing"]);
     check_mistakes(&format!("{role}insecure = true\n"), &["aws.buckets must be listed", "aws.regions must be listed"]);
     check_mistakes(&format!("{role}external_id = \"a b\"\n"), &["aws.external_id must be 2 to 1224"]);
-    assert!(read(&format!("{role}insecure = true\nbuckets = [\"b\"]\nregions = [\"r\"]\n")).is_ok());
+    let insecure =
+        |buckets: &str| format!("{role}insecure = true\nbuckets = [\"{buckets}\"]\nregions = [\"us-west-2\"]\n");
+    assert!(read(&insecure("b")).is_ok() && read(&insecure("b-*")).is_ok());
+    check_mistakes(&insecure("*"), &["aws.buckets must say which"]);
+    check_mistakes(
+        &format!("{role}external_id = \"xx\"\nregions = [\"us-*\"]\n"),
+        &["aws.regions must hold names of regions"],
+    );
     check_mistakes(
         "[a.aws]\naccess = \"delegated\"\nexternal_id = \"xx\"\n",
         &["aws.role_arn or account_id is missing"],
@@ -230,11 +237,6 @@ fn what_two_teams_list_is_a_mistake_of_the_whole_file() {
         "[a.gcp]\nbuckets = [\"g\"]\n[b.gcp]\nbuckets = [\"g\"]\n",
         &["team b, GCS bucket g is listed by team a too"],
     );
-    let account = "service_account = \"longshore-ab12cd34@p.iam.gserviceaccount.com\"\nuid = \"ab12cd34\"\n";
-    check_mistakes(
-        &format!("[a.gcp]\n{account}[b.gcp]\n{}", account.replace("@p", "@P")),
-        &["team b, service account longshore-ab12cd34@p.iam.gserviceaccount.com is listed by team a too"],
-    );
     let azure = |name: &str, tenant: &str, account: &str| {
         format!("[{name}.azure]\ntenant_id = \"{tenant}\"\naccounts = [\"{account}\"]\n")
     };
@@ -247,6 +249,11 @@ fn what_two_teams_list_is_a_mistake_of_the_whole_file() {
     check_mistakes(
         &(azure("a", one, "acmeblob") + &azure("b", other, "acmeblob")),
         &["team b, storage account acmeblob is listed by team a too"],
+    );
+    let account = "service_account = \"longshore-ab12cd34@p.iam.gserviceaccount.com\"\nuid = \"ab12cd34\"\n";
+    check_mistakes(
+        &format!("[a.gcp]\n{account}[b.gcp]\n{}", account.replace("@p", "@P")),
+        &["team b, service account longshore-ab12cd34@p.iam.gserviceaccount.com is listed by team a too"],
     );
 }
 

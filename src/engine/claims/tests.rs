@@ -148,6 +148,28 @@ async fn the_first_team_has_it_and_any_other_hears_whose_it_is() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn another_spelling_of_a_claimed_name_is_the_same_claim() {
+    let (store, first, second) = two_workers();
+    for (kind, one, other) in [
+        (ClaimKind::Role, "arn:aws:iam::111122223333:role/Longshore", "arn:aws:iam::111122223333:role/x/longshore"),
+        (ClaimKind::Tenant, "7c2f0000-ab00-0000-0000-000000000000", "7C2F0000AB0000000000000000000000"),
+        (ClaimKind::Account, "acmeblob", "AcmeBlob"),
+        (ClaimKind::ServiceAccount, "l-ab12cd34@p.iam.gserviceaccount.com", "L-ab12cd34@P.iam.gserviceaccount.com"),
+        (ClaimKind::Uid, "ab12cd34", "AB12CD34"),
+    ] {
+        let (acme, bolt) = (team("acme"), team("bolt"));
+        assert_eq!(first.claim(kind, one, &acme).await.expect("up"), ClaimAnswer::Ours, "{one}");
+        assert_eq!(second.claim(kind, other, &acme).await.expect("up"), ClaimAnswer::Ours, "{other}");
+        assert_eq!(second.claim(kind, other, &bolt).await.expect("up"), ClaimAnswer::Other(acme.clone()), "{other}");
+        assert_eq!(first.holder(kind, other).await.expect("up"), Some(acme), "{other}");
+        let moved = first.move_to(kind, other, &bolt).await.expect("up");
+        assert_eq!(moved.team, bolt, "{other}");
+        assert_eq!(first.claim(kind, one, &bolt).await.expect("up"), ClaimAnswer::Ours, "{one}");
+    }
+    assert_eq!(store.papers().len(), 5, "one document for each");
+}
+
+#[tokio::test(start_paused = true)]
 async fn racing_claims_have_one_winner() {
     let (_, first, _) = two_workers();
     let names: Vec<String> = (0..16).map(|number| format!("team-{number}")).collect();

@@ -77,7 +77,10 @@ impl Pipeline {
     pub(super) async fn look_up(&self, team: &TeamId) -> Lookup {
         let is_outage = |_: &TeamsUnavailable| true;
         match self.gates.teams.until_answered(is_outage, || self.teams.team(team)).await {
-            Ok(lookup) => lookup,
+            Ok(lookup) => {
+                self.records.note(team, &lookup).await;
+                lookup
+            }
             Err(_) => unreachable!("every error of a directory is an outage"),
         }
     }

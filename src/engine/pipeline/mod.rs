@@ -32,6 +32,7 @@ use super::memory::Pool;
 use super::outage::Gates;
 use super::receipts::Receipts;
 use super::recent::Recent;
+use super::records::Records;
 use super::settings::Settings;
 use super::stop::Stop;
 use super::suspects::Suspects;
@@ -59,6 +60,8 @@ pub struct Pipeline {
     pub bodies: Pool,
     /// Who the teams are.
     pub teams: Arc<dyn Teams>,
+    /// Their records as they were used last.
+    pub records: Records,
     /// What has become of tasks.
     pub receipts: Receipts,
     /// Who must be worked on alone.

@@ -16,6 +16,7 @@ use tokio::time::sleep;
 use tracing::debug;
 
 use super::claims::{ClaimAnswer, Claims};
+use super::integrations::standing::Standing;
 use super::lanes::{InFlight, Lanes, is_hosts_trouble};
 use super::memory::Parts;
 use super::outage::{Gate, wait_after};
@@ -123,6 +124,8 @@ pub struct Transfer {
     pub fetcher: Arc<dyn Fetcher>,
     /// Whose buckets and roles are whose.
     pub claims: Claims,
+    /// What checks have found against roles.
+    pub standing: Arc<Standing>,
     /// Open while the store answers.
     pub store_gate: Gate,
     /// Open while plain hosts can be reached at all.
@@ -241,7 +244,10 @@ impl Transfer {
                 }
             }
         }
-        Ok(())
+        match self.ask_store(|| self.standing.objection(&job.team, &job.grant)).await? {
+            Some(objection) => Err(objection),
+            None => Ok(()),
+        }
     }
 
     /// Looks for a copy that an earlier delivery left, without asking for the body: by the name that needs no version, then

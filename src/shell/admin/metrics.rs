@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use super::Running;
 use crate::domain::fault::Code;
+use crate::domain::integration::Cloud;
 use crate::ports::queue::Depth;
 
 /// Writes all metrics of a worker; `tasks` and `webhooks` are the queues' depths, as far as they could be counted.
@@ -40,6 +41,11 @@ pub(super) fn text(running: &Running, tasks: Option<Depth>, webhooks: Option<Dep
     page.sample("webhooks_total", "{result=\"delivered\"}", tally.webhooks.delivered.load(Relaxed));
     page.sample("webhooks_total", "{result=\"failed\"}", tally.webhooks.failed.load(Relaxed));
     page.sample("webhooks_total", "{result=\"exhausted\"}", tally.webhooks.exhausted.load(Relaxed));
+    page.family("integrations_broken", "gauge", "Integrations whose last check found something wrong.");
+    for (cloud, broken) in Cloud::GRANTING.iter().zip(&tally.integrations_broken) {
+        let labels = format!("{{cloud=\"{}\"}}", cloud.as_str());
+        page.sample("integrations_broken", &labels, broken.load(Relaxed));
+    }
     if let Some(depth) = webhooks {
         page.family("webhook_backlog", "gauge", "Webhooks that are still to be delivered.");
         page.sample("webhook_backlog", "", depth.total());

@@ -43,7 +43,7 @@ pub enum Command {
     /// Shows customers' endpoints, and enables one that was disabled
     #[command(subcommand)]
     Webhooks(WebhooksCommand),
-    /// Shows and moves claims
+    /// Checks what teams granted, prints what customers must set up, shows and moves claims
     #[command(subcommand)]
     Team(TeamCommand),
     /// Checks and shows the configuration
@@ -245,6 +245,10 @@ fn age(text: &str) -> Result<Duration, String> {
 /// What to do with teams.
 #[derive(Debug, Subcommand)]
 pub enum TeamCommand {
+    /// Checks a team's integrations; ends with 1 when anything is not as it should be
+    Check(CheckArgs),
+    /// Prints what the customer must set up, with this deployment's identity and the ids made for the team
+    Onboard(OnboardArgs),
     /// Shows who claimed which bucket, role, account or tenant
     Claims {
         /// Only this team's
@@ -256,6 +260,59 @@ pub enum TeamCommand {
         #[arg(long = "move", required = true, num_args = 3, value_names = ["KIND", "NAME", "TEAM"])]
         moved: Vec<String>,
     },
+}
+
+/// Options of `team check`.
+#[derive(Debug, Args)]
+pub struct CheckArgs {
+    /// The team
+    pub team: String,
+    /// An object that should be readable; may be given several times
+    #[arg(long, value_name = "URL")]
+    pub url: Vec<String>,
+    /// An origin whose pages should be let in by the buckets' CORS rules, such as https://app.acme.com
+    #[arg(long, value_name = "ORIGIN")]
+    pub cors_origin: Option<String>,
+}
+
+/// Options of `team onboard`.
+#[derive(Debug, Args)]
+pub struct OnboardArgs {
+    /// The team
+    pub team: String,
+    /// On which cloud
+    #[arg(long, value_name = "CLOUD")]
+    pub cloud: OnboardCloud,
+    /// As what; the last three for aws only
+    #[arg(long, default_value = "text", value_name = "FORMAT")]
+    pub format: OnboardFormat,
+    /// Azure: where the consent page leads back to, one of the application's registered addresses
+    #[arg(long, value_name = "URL")]
+    pub redirect_uri: Option<String>,
+}
+
+/// Where a customer is invited to grant something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum OnboardCloud {
+    /// Amazon's.
+    Aws,
+    /// Google's.
+    Gcp,
+    /// Microsoft's.
+    Azure,
+}
+
+/// What is printed for the customer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum OnboardFormat {
+    /// Instructions.
+    Text,
+    /// A template.
+    Cloudformation,
+    /// A module.
+    Terraform,
+    /// The two policies, as JSON.
+    Policy,
 }
 
 /// What to do with the configuration.

@@ -11,7 +11,10 @@ use tracing::{info, warn};
 
 use super::args::{Role, WorkerArgs};
 use super::{Context, output};
+use crate::engine::claims::Claims;
 use crate::engine::intake::Until;
+use crate::engine::integrations::Integrations;
+use crate::engine::integrations::recheck::Recheck;
 use crate::engine::outage::{Gates, wait_after};
 use crate::engine::settings::Settings;
 use crate::engine::stop::Stop;
@@ -22,6 +25,7 @@ use crate::engine::worker::{End, Ports, Worker};
 use crate::ports::clock::Clock;
 use crate::ports::envelopes::Envelopes;
 use crate::ports::fetcher::Fetcher;
+use crate::ports::integrations::IntegrationChecks;
 use crate::ports::publisher::Publisher;
 use crate::ports::queue::{Queue, QueueError};
 use crate::ports::teams::Teams;
@@ -49,6 +53,7 @@ pub(super) async fn run(args: WorkerArgs, context: &Context) -> Outcome {
         teams: wiring::teams(&loaded)?,
         settings: wiring::settings(&loaded.config),
         webhook: wiring::webhook(&loaded.config)?,
+        check_every: loaded.config.teams.check_every.get(),
     };
     let Some(opened) = open(&loaded, roles, &parts.settings, &stop, &health).await? else {
         info!("stopped before everything was there");
@@ -110,6 +115,7 @@ struct Parts {
     teams: Arc<dyn Teams>,
     settings: Settings,
     webhook: Arc<dyn Webhook>,
+    check_every: Duration,
 }
 
 /// What a worker needs that may be away.
@@ -125,19 +131,21 @@ struct Ingest {
     publisher: Option<Arc<dyn Publisher>>,
     fetcher: Arc<dyn Fetcher>,
     envelopes: Arc<dyn Envelopes>,
+    checks: Vec<Arc<dyn IntegrationChecks>>,
 }
 
 /// The workers of this process, one for each role.
 struct Workers {
     ingest: Option<Worker>,
     webhooks: Option<WebhookWorker>,
+    recheck: Option<Recheck>,
     tally: Arc<Tally>,
     gates: Gates,
 }
 
 impl Workers {
     fn new(roles: Roles, parts: Parts, opened: &Opened, stop: &Stop) -> Self {
-        let grace = parts.settings.grace;
+        let (grace, policy) = (parts.settings.grace, parts.settings.policy.clone());
         let ingest = opened.ingest.as_ref().map(|ingest| {
             let ports = Ports {
                 queue: Arc::clone(&ingest.queue),
@@ -153,6 +161,21 @@ impl Workers {
         });
         let shared = ingest.as_ref().map(|worker| (Arc::clone(&worker.tally), worker.gates.clone()));
         let (tally, gates) = shared.unwrap_or_default();
+        let recheck = ingest.as_ref().zip(opened.ingest.as_ref()).map(|(worker, ingest)| Recheck {
+            integrations: Integrations {
+                store: Arc::clone(&opened.store.store),
+                claims: Claims::new(Arc::clone(&opened.store.store), Clock::System),
+                fetcher: Arc::clone(&ingest.fetcher),
+                checks: ingest.checks.clone(),
+                policy,
+                clock: Clock::System,
+            },
+            standing: Arc::clone(&worker.standing),
+            teams: Arc::clone(&parts.teams),
+            every: parts.check_every,
+            tally: Arc::clone(&tally),
+            stop: stop.clone(),
+        });
         let webhooks = opened.outbox.clone().filter(|_| roles.webhooks).map(|outbox| {
             let ports = WebhookPorts {
                 outbox,
@@ -163,7 +186,7 @@ impl Workers {
             };
             WebhookWorker::new(&ports, grace, stop, Arc::clone(&tally), gates.clone())
         });
-        Self { ingest, webhooks, tally, gates }
+        Self { ingest, webhooks, recheck, tally, gates }
     }
 
     fn running(&self, opened: &Opened, stop: &Stop) -> Running {
@@ -178,8 +201,22 @@ impl Workers {
         }
     }
 
-    /// Runs all of them. What ingestion hands on is still delivered: webhooks end after it.
+    /// Runs all of them. What ingestion hands on is still delivered: webhooks end after it. Integrations are looked at for as
+    /// long as anything runs.
     async fn run(&self, until: Until) -> End {
+        let looks = async {
+            if let Some(recheck) = &self.recheck {
+                recheck.run().await;
+            }
+            std::future::pending().await
+        };
+        tokio::select! {
+            end = self.run_queues(until) => end,
+            () = looks => unreachable!("what never ends has ended"),
+        }
+    }
+
+    async fn run_queues(&self, until: Until) -> End {
         let upstream = CancellationToken::new();
         let ingest = async {
             let end = match &self.ingest {
@@ -237,9 +274,10 @@ async fn open(
     let Some((((), publisher), budget)) = met.zip(publisher).zip(budget) else {
         return Ok(None);
     };
+    let checks = wiring::integration_checks(config, Arc::clone(&budget))?;
     let fetcher = wiring::fetcher(config, budget, FileRoots::PerTeam)?;
     let envelopes = wiring::envelopes(config)?;
-    Ok(Some(Opened { ingest: Some(Ingest { queue, publisher, fetcher, envelopes }), ..opened }))
+    Ok(Some(Opened { ingest: Some(Ingest { queue, publisher, fetcher, envelopes, checks }), ..opened }))
 }
 
 /// Whether somebody asked for webhooks. Nobody who has all queues made by hand, and none for webhooks, needs to know of them.

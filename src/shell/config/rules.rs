@@ -22,7 +22,7 @@ pub(super) fn check(config: &Config, places: &Places, refuse: &mut Refuse<'_>) {
 }
 
 fn check_teams(config: &Config, refuse: &mut Refuse<'_>) {
-    let TeamsConfig { source, token, bucket_url } = &config.teams;
+    let TeamsConfig { source, token, bucket_url, check_every: _ } = &config.teams;
     let is_file = matches!(source, TeamsSource::File { .. });
     for (key, is_set) in [("teams.token", token.is_some()), ("teams.bucket_url", !bucket_url.is_empty())] {
         if is_file && is_set {

@@ -16,7 +16,7 @@ pub use queues::{
     ImportQueue, dead_letters, import_queue, local_events, publisher, task_queue, webhook_backlog, webhook_queue,
 };
 pub use settings::{retry, settings, trusted};
-pub use sources::{FileRoots, budget, fetcher, way_out};
+pub use sources::{FileRoots, aws_identities, budget, fetcher, integration_checks, way_out};
 pub use store::{OpenStore, store, store_unproven};
 pub use teams::{check_teams, teams};
 pub use webhooks::{allow_networks, webhook};

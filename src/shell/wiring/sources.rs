@@ -9,19 +9,21 @@ use crate::adapters::budget::{RedisError, RedisSlots};
 use crate::adapters::credentials::aws::{AwsIdentities, AwsOptions};
 use crate::adapters::credentials::azure::{AzureIdentities, AzureOptions, Proof};
 use crate::adapters::credentials::gcp::{GcpIdentities, GcpOptions};
-use crate::adapters::fetch::azure_blob::{AzureFetcher, AzureSourceOptions, BlobAddressing};
+use crate::adapters::fetch::azure_blob::{AzureChecks, AzureFetcher, AzureSourceOptions, BlobAddressing};
 use crate::adapters::fetch::file::{FileFetcher, FileOptions};
-use crate::adapters::fetch::gcs::{GcsFetcher, GcsSourceOptions};
+use crate::adapters::fetch::gcs::{GcsChecks, GcsFetcher, GcsSourceOptions};
 use crate::adapters::fetch::http::HttpFetcher;
-use crate::adapters::fetch::lazy::LazyFetcher;
-use crate::adapters::fetch::s3::{Addressing, Region, S3Fetcher, S3SourceOptions};
+use crate::adapters::fetch::lazy::{LazyChecks, LazyFetcher};
+use crate::adapters::fetch::s3::{Addressing, AwsChecks, Region, S3Fetcher, S3SourceOptions};
 use crate::adapters::fetch::text::TextFetcher;
 use crate::adapters::fetch::token_service::HttpTokenService;
 use crate::adapters::fetch::{ClientError, EgressProxy, HttpOptions, Sources, WayOut};
+use crate::domain::integration::Cloud;
 use crate::engine::limits::{Paces, SharedPaces};
 use crate::engine::settings::Settings;
 use crate::ports::budget::Budget;
 use crate::ports::fetcher::Fetcher;
+use crate::ports::integrations::IntegrationChecks;
 use crate::shell::config::{AzureConfig, Config, Endpoint, HttpSourceConfig, StoreUrl, process_environment};
 use crate::shell::exit::Failure;
 
@@ -98,16 +100,68 @@ fn region_of(name: &str) -> Result<Region, String> {
 }
 
 async fn s3(config: &Config, budget: Arc<dyn Budget>) -> Result<S3Fetcher, String> {
-    let region =
-        super::aws(config).await.region().map(ToString::to_string).unwrap_or_else(|| DEFAULT_REGION.to_owned());
-    let named = region_of(&region)?;
-    let endpoint = |endpoint: &Option<Endpoint>| endpoint.as_ref().map(|url| url.expose().clone());
-    let sts_endpoint_url = endpoint(&config.aws.sts_endpoint_url).map(String::from);
+    let identities = aws_identities(config).await?;
+    s3_with(config, budget, Arc::new(identities)).await
+}
+
+async fn region(config: &Config) -> String {
+    super::aws(config).await.region().map(ToString::to_string).unwrap_or_else(|| DEFAULT_REGION.to_owned())
+}
+
+fn url_of(endpoint: &Option<Endpoint>) -> Option<url::Url> {
+    endpoint.as_ref().map(|url| url.expose().clone())
+}
+
+/// The worker's own identity on AWS, and the roles that it assumes. Reads the AWS environment.
+///
+/// # Errors
+/// An `aws.region` that is none.
+pub async fn aws_identities(config: &Config) -> Result<AwsIdentities, String> {
+    let region = region(config).await;
+    region_of(&region)?;
+    let sts_endpoint_url = url_of(&config.aws.sts_endpoint_url).map(String::from);
     let replica = format!("longshore-{}", std::process::id());
-    let identities = AwsIdentities::load(AwsOptions { region, sts_endpoint_url, replica }).await;
+    Ok(AwsIdentities::load(AwsOptions { region, sts_endpoint_url, replica }).await)
+}
+
+/// Makes the checks of integrations, one for each cloud; each looks at its cloud's environment when it is first needed.
+///
+/// # Errors
+/// An `aws.region` that is none.
+pub fn integration_checks(
+    config: &Config, budget: Arc<dyn Budget>,
+) -> Result<Vec<Arc<dyn IntegrationChecks>>, Failure> {
+    if let Some(region) = &config.aws.region {
+        region_of(region).map_err(Failure::bad_input)?;
+    }
+    let (config, again) = (config.clone(), (config.clone(), Arc::clone(&budget)));
+    let third = again.clone();
+    let google = LazyChecks::new(Cloud::Gcp, move || {
+        let made = gcs(&again.0, Arc::clone(&again.1));
+        async move { made.map(|gcs| Arc::new(GcsChecks::new(Arc::new(gcs))) as Arc<dyn IntegrationChecks>) }
+    });
+    let azure_checks = LazyChecks::new(Cloud::Azure, move || {
+        let made = azure(&third.0, Arc::clone(&third.1)).map_err(|error| tls_line(&error));
+        async move { made.map(|azure| Arc::new(AzureChecks::new(Arc::new(azure))) as Arc<dyn IntegrationChecks>) }
+    });
+    let aws = LazyChecks::new(Cloud::Aws, move || {
+        let (config, budget) = (config.clone(), Arc::clone(&budget));
+        async move {
+            let identities = Arc::new(aws_identities(&config).await?);
+            let s3 = s3_with(&config, budget, Arc::clone(&identities)).await?;
+            Ok(Arc::new(AwsChecks::new(Arc::new(s3), identities)) as Arc<dyn IntegrationChecks>)
+        }
+    });
+    Ok(vec![Arc::new(aws), Arc::new(google), Arc::new(azure_checks)])
+}
+
+async fn s3_with(
+    config: &Config, budget: Arc<dyn Budget>, identities: Arc<AwsIdentities>,
+) -> Result<S3Fetcher, String> {
+    let named = region_of(&region(config).await)?;
     let s3 = &config.sources.s3;
     let options = S3SourceOptions {
-        addressing: endpoint(&s3.endpoint_url).map_or(Addressing::Aws, Addressing::Endpoint),
+        addressing: url_of(&s3.endpoint_url).map_or(Addressing::Aws, Addressing::Endpoint),
         region: named,
         http: HttpOptions {
             allow_networks: s3.allow_networks.iter().map(|network| network.get()).collect(),
@@ -115,7 +169,7 @@ async fn s3(config: &Config, budget: Arc<dyn Budget>) -> Result<S3Fetcher, Strin
             ..http_options(&config.sources.http)
         },
     };
-    S3Fetcher::new(options, Arc::new(identities), budget).map_err(|error| tls_line(&error))
+    S3Fetcher::new(options, identities, budget).map_err(|error| tls_line(&error))
 }
 
 /// By which way plain URLs and webhooks leave.

@@ -3,6 +3,7 @@
 
 mod access;
 mod blobs;
+mod checks;
 mod contract;
 mod customer;
 mod gangway;

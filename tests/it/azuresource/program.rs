@@ -131,6 +131,12 @@ impl Program {
         String::from_utf8(ran.stdout).unwrap()
     }
 
+    /// Runs a command, and returns how it ended and what it printed.
+    pub(super) async fn ends(&self, args: &[&str]) -> (i32, String) {
+        let ran = self.ended(args, "").await;
+        (ran.status.code().unwrap(), String::from_utf8(ran.stdout).unwrap())
+    }
+
     async fn ended(&self, args: &[&str], input: &str) -> Output {
         let log = fs::File::options().create(true).append(true).open(self.folder.path().join("log")).unwrap();
         let secret = fs::read_to_string(self.folder.path().join("secret")).unwrap();

@@ -3,6 +3,7 @@
 mod envelopes;
 mod fairness;
 mod faults;
+mod integrations;
 mod poison;
 mod promises;
 mod retries;

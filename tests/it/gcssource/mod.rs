@@ -1,6 +1,7 @@
 //! Google Cloud Storage as a source, against token services and a gate that really refuse whoever was not granted anything.
 
 mod access;
+mod checks;
 mod contract;
 mod google;
 mod identities;

@@ -150,6 +150,7 @@ impl GcpCredentials for AnyToken {
         Ok(Arc::new(GcpToken("any".into())))
     }
     async fn refused(&self, _: GcpUse<'_>, _: &GcpToken) {}
+    async fn forget(&self, _: &TeamId) {}
 }
 
 /// What becomes of an object that is served with these fields: its bytes, and whether they have the sum that is announced.

@@ -1,6 +1,7 @@
 //! With whose rights a bucket is read: the role's, or the worker's own where the team has none and lists the bucket. What is
 //! refused stays refused, and the judge's journal shows that nobody else asked.
 
+use aws_credential_types::Credentials;
 use longshore::ports::credentials::{AwsKeys, AwsUse};
 
 use super::cloud::{Cloud, Plan, control, journal, trust};
@@ -41,6 +42,37 @@ async fn a_role_is_assumed_with_its_external_id_and_reads() {
     let who = asked[0]["principal"].as_str().unwrap();
     let session = format!("arn:aws:sts::{}:assumed-role/Longshore-Integration/longshore-acme-it", cloud.them);
     assert_eq!((asked.len(), who), (1, session.as_str()));
+}
+
+#[tokio::test]
+async fn a_worker_that_is_a_role_itself_asks_for_no_longer_session_than_chaining_gives() {
+    let cloud = Cloud::new(Plan::default()).await;
+    let [id, secret] = cloud.our_keys();
+    let ours = format!("arn:aws:iam::{}:role/worker", cloud.us);
+    // The role allows twelve hours, as the first of a chain may have.
+    let role = serde_json::json!({
+        "name": "worker", "trust": trust(&cloud.us, None), "max_session": 43_200,
+        "policies": [super::cloud::allow(&["sts:AssumeRole"], "*")],
+    });
+    let manifest = serde_json::json!({"accounts": [{"id": cloud.us, "roles": [role]}]});
+    control("POST", "apply", &manifest).await;
+    let user = Credentials::new(id, secret, None, None, "test");
+    let config = aws_sdk_sts::config::Builder::new()
+        .behavior_version(aws_sdk_sts::config::BehaviorVersion::latest())
+        .credentials_provider(user)
+        .region(aws_sdk_sts::config::Region::new("us-east-1"))
+        .endpoint_url(bed::cloud_endpoint());
+    let sts = aws_sdk_sts::Client::from_conf(config.build());
+    let session = sts.assume_role().role_arn(&ours).role_session_name("pod").send().await.unwrap();
+    let keys = session.credentials().unwrap();
+    let token = Some(keys.session_token().to_owned());
+    let chained = Credentials::new(keys.access_key_id(), keys.secret_access_key(), token, None, "test");
+    let fetcher = fetcher(bed::cloud_endpoint(), cloud.identities_of(chained).await);
+    let found = read(&fetcher, &cloud.grant(), object(&cloud.bucket, "a.txt")).await;
+    assert_eq!(found.unwrap(), "the content");
+    let assumed = &cloud.assumed().await[0];
+    assert_eq!((&assumed["seconds"], &assumed["decision"]), (&"3600".into(), &"allowed".into()));
+    assert!(assumed["principal"].as_str().unwrap().contains("assumed-role/worker/pod"), "{assumed}");
 }
 
 #[tokio::test]
@@ -111,7 +143,7 @@ async fn a_bucket_that_does_not_let_us_in_stays_closed_to_our_own_identity() {
 }
 
 /// Gives the keys that were made for one bucket for any.
-struct Fixed(Arc<AwsKeys>);
+pub(super) struct Fixed(pub(super) Arc<AwsKeys>);
 
 #[async_trait]
 impl AwsCredentials for Fixed {
@@ -119,6 +151,7 @@ impl AwsCredentials for Fixed {
         Ok(Arc::clone(&self.0))
     }
     async fn refused(&self, _: AwsUse<'_>, _: &AwsKeys) {}
+    async fn forget(&self, _: &TeamId) {}
 }
 
 #[tokio::test]

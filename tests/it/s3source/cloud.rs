@@ -15,25 +15,25 @@ use tokio::net::TcpStream;
 use crate::bed;
 
 /// The external id that the role's trust policy asks for.
-pub(super) const EXTERNAL_ID: &str = "6f1d0c1e-acme";
+pub(crate) const EXTERNAL_ID: &str = "6f1d0c1e-acme";
 
 /// A customer's account and ours.
-pub(super) struct Cloud {
-    pub(super) us: String,
-    pub(super) them: String,
-    pub(super) bucket: String,
+pub(crate) struct Cloud {
+    pub(crate) us: String,
+    pub(crate) them: String,
+    pub(crate) bucket: String,
     keys: Value,
 }
 
 /// What differs from the usual customer: a role that may read and list one bucket, which holds `a.txt`.
-pub(super) struct Plan {
-    pub(super) region: &'static str,
-    pub(super) bucket_suffix: &'static str,
-    pub(super) role_policies: fn(&str) -> Value,
-    pub(super) objects: Value,
-    pub(super) versions: bool,
+pub(crate) struct Plan {
+    pub(crate) region: &'static str,
+    pub(crate) bucket_suffix: &'static str,
+    pub(crate) role_policies: fn(&str) -> Value,
+    pub(crate) objects: Value,
+    pub(crate) versions: bool,
     /// Lets our own worker read the bucket, as cross-account customers do.
-    pub(super) lets_us_read: bool,
+    pub(crate) lets_us_read: bool,
 }
 
 impl Default for Plan {
@@ -67,7 +67,7 @@ pub(crate) fn read_only(bucket: &str) -> Value {
 }
 
 impl Cloud {
-    pub(super) async fn new(plan: Plan) -> Self {
+    pub(crate) async fn new(plan: Plan) -> Self {
         bed::require("cloud");
         let account = || format!("{:012}", rand::random_range(100_000_000_000_u64..1_000_000_000_000));
         let (us, them) = (account(), account());
@@ -95,12 +95,12 @@ impl Cloud {
         Self { us, them, bucket, keys }
     }
 
-    pub(super) fn role_arn(&self) -> String {
+    pub(crate) fn role_arn(&self) -> String {
         format!("arn:aws:iam::{}:role/Longshore-Integration", self.them)
     }
 
     /// The team's record as it should be.
-    pub(super) fn grant(&self) -> AwsGrant {
+    pub(crate) fn grant(&self) -> AwsGrant {
         AwsGrant {
             role_arn: Some(self.role_arn()),
             external_id: Some(EXTERNAL_ID.to_owned()),
@@ -109,9 +109,19 @@ impl Cloud {
         }
     }
 
+    /// The access key of our worker, and its secret.
+    pub(crate) fn our_keys(&self) -> [&str; 2] {
+        let keys = &self.keys[&self.us]["users"]["worker"];
+        ["access_key_id", "secret_access_key"].map(|name| keys[name].as_str().unwrap())
+    }
+
     /// The identities of our worker.
-    pub(super) async fn identities(&self) -> Arc<AwsIdentities> {
-        let own = credentials(&self.keys[&self.us]["users"]["worker"]);
+    pub(crate) async fn identities(&self) -> Arc<AwsIdentities> {
+        self.identities_of(credentials(&self.keys[&self.us]["users"]["worker"])).await
+    }
+
+    /// The identities of a worker with these keys.
+    pub(crate) async fn identities_of(&self, own: Credentials) -> Arc<AwsIdentities> {
         let options = AwsOptions {
             region: "us-east-1".to_owned(),
             sts_endpoint_url: Some(bed::cloud_endpoint().to_owned()),
@@ -121,24 +131,24 @@ impl Cloud {
         Arc::new(AwsIdentities::with_own(options, own).await)
     }
 
-    pub(super) async fn fetcher(&self) -> S3Fetcher {
+    pub(crate) async fn fetcher(&self) -> S3Fetcher {
         super::fetcher(bed::cloud_endpoint(), self.identities().await)
     }
 
     /// The customer's own client, which is not ours.
-    pub(super) fn customer(&self) -> aws_sdk_s3::Client {
+    pub(crate) fn customer(&self) -> aws_sdk_s3::Client {
         client(bed::cloud_endpoint(), credentials(&self.keys[&self.them]))
     }
 
     /// The journal's entries that name this customer's role.
-    pub(super) async fn assumed(&self) -> Vec<Value> {
+    pub(crate) async fn assumed(&self) -> Vec<Value> {
         let mut entries = journal(&self.role_arn()).await;
         entries.retain(|entry| entry["role"] == self.role_arn().as_str());
         entries
     }
 
     /// The journal's entries about this customer's bucket.
-    pub(super) async fn asked(&self) -> Vec<Value> {
+    pub(crate) async fn asked(&self) -> Vec<Value> {
         let mut entries = journal(&self.bucket).await;
         let us = [self.us.as_str(), "assumed-role"];
         // The customer's own requests are of no matter.
@@ -150,13 +160,13 @@ impl Cloud {
     }
 
     /// Ends the role's running sessions.
-    pub(super) async fn end_sessions(&self) -> u64 {
+    pub(crate) async fn end_sessions(&self) -> u64 {
         let ended = control("POST", "expire", &json!({"role": self.role_arn()})).await;
         ended["expired"].as_u64().unwrap()
     }
 
     /// Lets the next requests for this bucket fail so.
-    pub(super) async fn fail(&self, status: u16, code: &str, headers: Value) {
+    pub(crate) async fn fail(&self, status: u16, code: &str, headers: Value) {
         let path = format!("/{}/*", self.bucket);
         let fault = json!({"path": path, "status": status, "code": code, "headers": headers});
         control("POST", "faults", &fault).await;
@@ -190,20 +200,20 @@ fn credentials(keys: &Value) -> Credentials {
     Credentials::new(text("access_key_id"), text("secret_access_key"), None, None, "test")
 }
 
-pub(super) async fn journal(holds: &str) -> Vec<Value> {
+pub(crate) async fn journal(holds: &str) -> Vec<Value> {
     let entries = control("GET", &format!("journal?holds={holds}"), &json!({})).await;
     entries.as_array().unwrap().clone()
 }
 
 /// Calls the test bed's own API.
-pub(super) async fn control(method: &str, name: &str, body: &Value) -> Value {
+pub(crate) async fn control(method: &str, name: &str, body: &Value) -> Value {
     let address = bed::cloud_endpoint().strip_prefix("http://").unwrap();
     let answer = call(address, method, &format!("/_testbed/{name}"), body).await;
     serde_json::from_str(&answer).unwrap()
 }
 
 /// Posts a document and returns the answer's body, which must be a success.
-pub(super) async fn call(address: &str, method: &str, path: &str, body: &Value) -> String {
+pub(crate) async fn call(address: &str, method: &str, path: &str, body: &Value) -> String {
     let mut stream = TcpStream::connect(address).await.unwrap();
     let body = body.to_string();
     let length = body.len();

@@ -102,6 +102,7 @@ impl AwsCredentials for Root {
         Ok(Arc::clone(&self.0))
     }
     async fn refused(&self, _: AwsUse<'_>, _: &AwsKeys) {}
+    async fn forget(&self, _: &TeamId) {}
 }
 
 fn root(id: &str, secret: &str) -> Arc<Root> {

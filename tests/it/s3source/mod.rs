@@ -1,6 +1,7 @@
 //! S3 as a source, against an AWS of several accounts that really enforces trust policies, owners, regions and session ends.
 
 mod access;
+mod checks;
 pub(crate) mod cloud;
 mod keys;
 mod refusals;
@@ -62,7 +63,7 @@ fn object(bucket: &str, key: &str) -> Source {
 }
 
 fn pinned(bucket: &str, key: &str, pin: Option<Pin>) -> Source {
-    Source::S3 { bucket: bucket.to_owned(), key: key.to_owned(), pin }
+    Source::S3 { bucket: bucket.to_owned(), key: key.to_owned(), pin, region: None }
 }
 
 /// What team `acme` with this grant asks for, with the rights that the rules of access give it.

@@ -2,8 +2,12 @@
 
 use serde_json::{Value, json};
 
+use longshore::ports::credentials::AwsKeys;
+
+use super::access::Fixed;
 use super::cloud::{Cloud, Plan, allow, read_only};
 use super::*;
+use crate::fetch::server::{Server, answer, head};
 
 /// A role that may list all of its bucket and read a part of it.
 fn read_open_part(bucket: &str) -> Value {
@@ -55,6 +59,47 @@ async fn a_bucket_of_another_owner_is_said_to_be_one_only_when_proven() {
     let elsewhere = AwsGrant { bucket_owner: Some("111122223333".to_owned()), ..closed.grant() };
     let found = read(&closed.fetcher().await, &elsewhere, object(&closed.bucket, "a.txt")).await;
     check_code(found, Code::AccessDeniedOrMissing);
+}
+
+/// A bucket that lets in only those who pay, at an address of its own.
+async fn where_readers_pay() -> (S3Fetcher, Server) {
+    let refusal = b"<Error><Code>AccessDenied</Code><Message>Access Denied</Message></Error>";
+    let server = Server::start(move |asked| match asked.fields.get("x-amz-request-payer").map(String::as_str) {
+        Some("requester") if asked.method == "GET" => answer(200, "ETag: \"e\"\r\n", b"paid"),
+        Some("requester") => vec![head(200, "Content-Length: 4\r\n")],
+        _ => answer(403, "", refusal),
+    });
+    let server = server.await;
+    let keys = AwsKeys { access_key_id: "k".into(), secret_access_key: "s".into(), session_token: None };
+    (fetcher(&server.url("/"), Arc::new(Fixed(Arc::new(keys)))), server)
+}
+
+#[tokio::test]
+async fn a_bucket_whose_readers_pay_is_read_by_those_who_agreed_and_said_to_be_one_when_proven() {
+    let (fetcher, server) = where_readers_pay().await;
+    let agreed = AwsGrant { buckets: vec!["bucket".into()], requester_pays: true, ..AwsGrant::default() };
+    assert_eq!(read(&fetcher, &agreed, object("bucket", "a.txt")).await.unwrap(), "paid");
+    let not_agreed = AwsGrant { requester_pays: false, ..agreed };
+    let found = read(&fetcher, &not_agreed, object("bucket", "a.txt")).await;
+    let fault = check_code(found, Code::RequesterPays);
+    assert!(fault.message.contains("requester_pays = true"), "{fault:?}");
+    // The first answer alone proved nothing; what proved it asked for no body.
+    let asked = server.seen().split_off(1);
+    let methods: Vec<&str> = asked.iter().map(|asked| asked.method.as_str()).collect();
+    assert_eq!(methods, ["GET", "HEAD"]);
+}
+
+#[tokio::test]
+async fn what_a_key_service_refuses_is_kms_denied() {
+    let body = b"<Error><Code>AccessDenied</Code><Message>User: arn:aws:sts::1:assumed-role/r/s is not authorized to perform: \
+                 kms:Decrypt on resource: arn:aws:kms:us-west-2:1:key/k because no identity-based policy allows it</Message></Error>";
+    let server = Server::saying(answer(403, "x-amz-request-id: r-1\r\n", body)).await;
+    let keys = AwsKeys { access_key_id: "k".into(), secret_access_key: "s".into(), session_token: None };
+    let fetcher = fetcher(&server.url("/"), Arc::new(Fixed(Arc::new(keys))));
+    let grant = AwsGrant { buckets: vec!["bucket".into()], ..AwsGrant::default() };
+    let fault = check_code(read(&fetcher, &grant, object("bucket", "a.txt")).await, Code::KmsDenied);
+    assert_eq!(fault.request_id.as_deref(), Some("r-1"));
+    assert_eq!(server.seen().len(), 1, "it said why itself");
 }
 
 #[tokio::test]

@@ -118,6 +118,11 @@ async fn rolling_restarts(setup: Setup, restarts: usize) {
     old.ends_with(0, Duration::from_secs(30)).await;
     assert!(busy >= restarts / 2, "only {busy} of {restarts} workers were stopped in mid-work");
     let title = format!("{} tasks, {restarts} rolling restarts", sent.len());
+    if setup == Setup::FifoS3 {
+        // What is given back keeps its place there, by its visibility, and the broker counts that as a delivery: after three
+        // restarts some are suspects, with papers that stay.
+        world.has_killed();
+    }
     let (report, _) = world.all_right(&title, &sent).await;
     assert_eq!(report.most_fetches, 1, "nothing was cut, so nothing may be fetched twice");
     world.clear().await;

@@ -13,7 +13,7 @@ mod faults;
 mod hard_urls;
 mod hits;
 pub(crate) mod http;
-mod judge;
+pub(crate) mod judge;
 pub(crate) mod origin;
 pub(crate) mod process;
 pub(crate) mod proxy;

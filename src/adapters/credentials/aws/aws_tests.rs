@@ -24,6 +24,10 @@ impl Assume for Desk {
         let life = Duration::from_secs(3600);
         Ok(Fresh { keys, life })
     }
+
+    async fn caller(&self) -> Result<AwsCaller, AttachmentFault> {
+        Ok(AwsCaller { arn: "arn:aws:iam::111122223333:user/worker".to_owned() })
+    }
 }
 
 fn identities() -> (AwsIdentities, Arc<Desk>) {
@@ -63,6 +67,19 @@ async fn sessions_are_shared_by_team_role_external_id_and_bucket_alone() {
         assert_eq!(key_id(&identities, team, grant, bucket).await.as_deref(), Ok(expected));
     }
     assert_eq!(desk.asked.lock().unwrap()[0], "r x longshore-acme-r1");
+}
+
+#[tokio::test]
+async fn what_is_kept_of_a_team_is_dropped_when_its_record_changes_and_nobody_elses() {
+    let (identities, _) = identities();
+    let grant = role("r", "x");
+    for (team, bucket, expected) in [("acme", "one", "1"), ("acme", "two", "2"), ("bolt", "one", "3")] {
+        assert_eq!(key_id(&identities, team, &grant, bucket).await.as_deref(), Ok(expected));
+    }
+    identities.forget(&TeamId::new("acme").unwrap()).await;
+    for (team, bucket, expected) in [("bolt", "one", "3"), ("acme", "two", "4"), ("acme", "one", "5")] {
+        assert_eq!(key_id(&identities, team, &grant, bucket).await.as_deref(), Ok(expected));
+    }
 }
 
 #[tokio::test]

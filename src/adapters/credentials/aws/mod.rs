@@ -2,7 +2,7 @@
 //! to the other: a role that refuses us is a refusal.
 //!
 //! The keys of a role are good for one bucket, by a session policy, and are kept for team, role, external id and bucket: a
-//! team whose record changes asks with another name and gets other keys. They are renewed before they end, by one caller, while
+//! team whose record changes asks with another name and gets other keys, and the old ones are dropped. They are renewed before they end, by one caller, while
 //! the others go on with the old ones. Failures are remembered for some seconds, so that a broken role costs one request and
 //! not one for each attachment. Read [`super::kept`] next.
 
@@ -26,7 +26,7 @@ use super::kept::Kept;
 use crate::domain::access::{AwsRole, Grant};
 use crate::domain::fault::{AttachmentFault, Code};
 use crate::domain::id::TeamId;
-use crate::ports::credentials::{AwsCredentials, AwsKeys, AwsUse};
+use crate::ports::credentials::{AwsCaller, AwsCredentials, AwsKeys, AwsRoles, AwsUse, RoleTried};
 
 /// Sessions that are kept at most; one that falls out is assumed again.
 const SESSIONS_MAX: u64 = 10_000;
@@ -148,6 +148,31 @@ impl AwsCredentials for AwsIdentities {
             Grant::AwsOwn(_) => self.own.drop_if(keys).await,
             Grant::None | Grant::GcpAccount(_) | Grant::GcpOwn | Grant::AzureTenant(_) => {}
         }
+    }
+
+    async fn forget(&self, team: &TeamId) {
+        let names: Vec<_> = self.sessions.iter().map(|(name, _)| name).filter(|name| name.team == *team).collect();
+        for name in names {
+            self.sessions.invalidate(name.as_ref()).await;
+        }
+    }
+}
+
+#[async_trait]
+impl AwsRoles for AwsIdentities {
+    async fn try_role(&self, team: &TeamId, role_arn: &str, external_id: Option<&str>) -> RoleTried {
+        let (session_name, policy) = (session::name(team, &self.replica), session::nothing());
+        let wanted = Wanted { role_arn, external_id, session_name, policy };
+        match self.assume.assume(&wanted).await {
+            Ok(_) => RoleTried::LetIn,
+            // Other refusals may have other reasons: a region that is off, a service that is busy, an id that is none.
+            Err(fault) if fault.provider_code.as_deref() == Some("AccessDenied") => RoleTried::Refused,
+            Err(fault) => RoleTried::Unclear(fault),
+        }
+    }
+
+    async fn caller(&self) -> Result<AwsCaller, AttachmentFault> {
+        self.assume.caller().await
     }
 }
 

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 
 use crate::adapters::credentials::kept::Fresh;
 use crate::domain::fault::AttachmentFault;
-use crate::ports::credentials::AwsKeys;
+use crate::ports::credentials::{AwsCaller, AwsKeys};
 
 /// A role to assume.
 #[derive(Debug)]
@@ -23,4 +23,10 @@ pub(super) trait Assume: Send + Sync + 'static {
     /// # Errors
     /// `integration_broken` where the role refuses us; what passes for the rest.
     async fn assume(&self, wanted: &Wanted<'_>) -> Result<Fresh<AwsKeys>, AttachmentFault>;
+
+    /// Who the worker itself is.
+    ///
+    /// # Errors
+    /// `unavailable` while nobody can say.
+    async fn caller(&self) -> Result<AwsCaller, AttachmentFault>;
 }

@@ -34,6 +34,12 @@ pub(super) fn policy(role_arn: &str, bucket: &str) -> String {
     json!({"Version": "2012-10-17", "Statement": statements}).to_string()
 }
 
+/// A session policy that lets a role do nothing: for trying whether it lets us in.
+pub(super) fn nothing() -> String {
+    let statement = json!({"Effect": "Deny", "Action": "*", "Resource": "*"});
+    json!({"Version": "2012-10-17", "Statement": [statement]}).to_string()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

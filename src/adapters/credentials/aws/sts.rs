@@ -22,7 +22,7 @@ use super::role::{Assume, Wanted};
 use crate::adapters::credentials::kept::Fresh;
 use crate::domain::fault::{AttachmentFault, Code};
 use crate::ports::clock::Clock;
-use crate::ports::credentials::AwsKeys;
+use crate::ports::credentials::{AwsCaller, AwsKeys};
 
 /// How long a session lasts. More would fail where the worker runs with a role of its own: chained sessions end after an hour.
 const SESSION_SECS: i32 = 3600;
@@ -109,6 +109,19 @@ impl Assume for Sts {
             Err(failure) => Err(self.judge(&own, &failure).await),
         }
     }
+
+    async fn caller(&self) -> Result<AwsCaller, AttachmentFault> {
+        self.own.keys().await?;
+        let unknown =
+            |words: &str| AttachmentFault::new(Code::Unavailable, format!("STS does not say who we are: {words}"));
+        let answer = self.client.get_caller_identity().send().await;
+        let answer = answer.map_err(|failure| match failure.code() {
+            Some(code) => unknown(code),
+            None => unknown("it was not reached"),
+        })?;
+        let arn = answer.arn().ok_or_else(|| unknown("it names nobody"))?.to_owned();
+        Ok(AwsCaller { arn })
+    }
 }
 
 fn fresh(answer: &AssumeRoleOutput) -> Result<Fresh<AwsKeys>, AttachmentFault> {
@@ -179,6 +192,26 @@ fn is_throttling(code: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Sessions of the endpoint without a region are good only in regions that need no opt-in; see "Manage AWS STS in an AWS
+    /// Region" in the IAM user guide.
+    #[tokio::test]
+    async fn each_regions_own_sts_is_asked_whose_sessions_are_good_in_regions_that_need_opting_in() {
+        use aws_sdk_sts::config::endpoint::{DefaultResolver, Params, ResolveEndpoint};
+
+        for (region, host) in [
+            ("us-east-1", "https://sts.us-east-1.amazonaws.com"),
+            ("eu-south-2", "https://sts.eu-south-2.amazonaws.com"),
+            ("cn-north-1", "https://sts.cn-north-1.amazonaws.com.cn"),
+        ] {
+            let options = AwsOptions { region: region.to_owned(), ..AwsOptions::default() };
+            let sts = Sts::new(&environment(&options).await, &options, Arc::new(Own::new(None)));
+            assert_eq!(sts.client.config().region().map(AsRef::as_ref), Some(region));
+            let params = Params::builder().region(region).build().unwrap();
+            let endpoint = DefaultResolver::new().resolve_endpoint(&params).await.unwrap();
+            assert_eq!(endpoint.url(), host);
+        }
+    }
 
     #[test]
     fn refusals_are_told_from_troubles() {

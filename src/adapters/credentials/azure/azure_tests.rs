@@ -76,6 +76,18 @@ async fn tokens_are_shared_by_team_and_tenant_alone() {
 }
 
 #[tokio::test]
+async fn what_is_kept_of_a_team_is_dropped_when_its_record_changes_and_nobody_elses() {
+    let (identities, _) = identities(options());
+    for (team, expected) in [("acme", "1"), ("bolt", "2")] {
+        assert_eq!(token(&identities, team, OURS).await.as_deref(), Ok(expected));
+    }
+    identities.forget(&TeamId::new("acme").unwrap()).await;
+    for (team, expected) in [("bolt", "2"), ("acme", "3")] {
+        assert_eq!(token(&identities, team, OURS).await.as_deref(), Ok(expected));
+    }
+}
+
+#[tokio::test]
 async fn a_refused_token_is_replaced_once() {
     let (identities, desk) = identities(options());
     let team = TeamId::new("acme").unwrap();

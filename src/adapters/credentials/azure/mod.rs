@@ -1,6 +1,7 @@
 //! Tokens for Azure Storage: those of one multi-tenant application, each from the tenant that the grant names and no other.
 //!
-//! Tokens are kept for team and tenant: a team whose record changes asks with another name and gets others. They are renewed
+//! Tokens are kept for team and tenant: a team whose record changes asks with another name and gets others, and
+//! the old ones are dropped. They are renewed
 //! before they end, by one caller, while the others go on with the old ones; failures are remembered for some seconds. That
 //! our own application is refused is the operator's to put right: it is said in the log, and attachments wait. Read
 //! [`entra`] next, for what the token service's answers mean.
@@ -153,6 +154,13 @@ impl AzureCredentials for AzureIdentities {
                 self.kept(wanted.team, tenant).await.drop_if(is_meant).await;
             }
             Grant::None | Grant::AwsRole(_) | Grant::AwsOwn(_) | Grant::GcpAccount(_) | Grant::GcpOwn => {}
+        }
+    }
+
+    async fn forget(&self, team: &TeamId) {
+        let names: Vec<_> = self.tenants.iter().map(|(name, _)| name).filter(|name| name.team == *team).collect();
+        for name in names {
+            self.tenants.invalidate(name.as_ref()).await;
         }
     }
 }

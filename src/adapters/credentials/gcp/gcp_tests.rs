@@ -97,6 +97,19 @@ async fn tokens_are_shared_by_team_account_and_uid_alone() {
 }
 
 #[tokio::test]
+async fn what_is_kept_of_a_team_is_dropped_when_its_record_changes_and_nobody_elses() {
+    let (identities, _) = identities();
+    let grant = account("a@x", "u");
+    for (team, expected) in [("acme", "t-2"), ("bolt", "t-3")] {
+        assert_eq!(token(&identities, team, &grant).await.as_deref(), Ok(expected));
+    }
+    identities.forget(&TeamId::new("acme").unwrap()).await;
+    for (team, expected) in [("bolt", "t-3"), ("acme", "t-4")] {
+        assert_eq!(token(&identities, team, &grant).await.as_deref(), Ok(expected));
+    }
+}
+
+#[tokio::test]
 async fn a_team_at_full_concurrency_impersonates_its_account_once() {
     let (identities, desk) = identities();
     let grant = account("a@x", "u");

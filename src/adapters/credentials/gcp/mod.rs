@@ -127,6 +127,13 @@ impl GcpCredentials for GcpIdentities {
             Grant::None | Grant::AwsRole(_) | Grant::AwsOwn(_) | Grant::AzureTenant(_) => {}
         }
     }
+
+    async fn forget(&self, team: &TeamId) {
+        let names: Vec<_> = self.accounts.iter().map(|(name, _)| name).filter(|name| name.team == *team).collect();
+        for name in names {
+            self.accounts.invalidate(name.as_ref()).await;
+        }
+    }
 }
 
 /// Whether two tokens are one.

@@ -8,6 +8,8 @@
 
 mod address;
 mod challenge;
+mod check;
+mod listing;
 mod refusal;
 
 use std::sync::Arc;
@@ -34,12 +36,14 @@ use crate::domain::attachment_url::redacted;
 use crate::domain::azure_blob::AzureBlob;
 use crate::domain::crc::Crc;
 use crate::domain::fault::{AttachmentFault, Code};
+use crate::domain::id::TeamId;
 use crate::domain::source::{Place, Source};
 use crate::ports::budget::Budget;
 use crate::ports::credentials::{AzureCredentials, AzureToken, AzureUse};
 use crate::ports::fetcher::{Announced, FetchRequest, Fetched, Fetcher, Hop, Want};
 
 pub use address::BlobAddressing;
+pub use check::AzureChecks;
 
 /// The version of the service's interface that is spoken. Tokens need 2017-11-09 or later, versions 2019-12-12.
 const SERVICE_VERSION: HeaderValue = HeaderValue::from_static("2021-12-02");
@@ -181,6 +185,10 @@ impl Fetcher for AzureFetcher {
     async fn open(&self, request: FetchRequest) -> Result<Fetched, AttachmentFault> {
         let asked = Asked::of(&request)?;
         self.answer(&asked).await
+    }
+
+    async fn forget(&self, team: &TeamId) {
+        self.credentials.forget(team).await;
     }
 }
 

@@ -132,7 +132,7 @@ fn by_code(code: &str) -> Option<Meaning> {
 }
 
 /// The text of the first element of this name. Storage's errors are flat, and what is found is checked by whoever uses it.
-fn element<'a>(xml: &'a str, name: &str) -> Option<&'a str> {
+pub(super) fn element<'a>(xml: &'a str, name: &str) -> Option<&'a str> {
     let (_, rest) = xml.split_once(&format!("<{name}>"))?;
     let (text, _) = rest.split_once(&format!("</{name}>"))?;
     Some(text.trim())

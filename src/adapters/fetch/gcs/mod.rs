@@ -7,6 +7,7 @@
 
 mod announced;
 mod ask;
+mod check;
 mod place;
 mod proof;
 mod refusal;
@@ -31,9 +32,12 @@ use super::wire::{Reader, Wire};
 use crate::domain::access::Grant;
 use crate::domain::facts::SourceVersion;
 use crate::domain::fault::{AttachmentFault, Code};
+use crate::domain::id::TeamId;
 use crate::ports::budget::Budget;
 use crate::ports::credentials::{GcpCredentials, GcpToken};
 use crate::ports::fetcher::{FetchRequest, Fetched, Fetcher, Hop, Want};
+
+pub use check::GcsChecks;
 
 /// What the operator sets for Google Cloud Storage as a source.
 #[derive(Debug, Clone, Default)]
@@ -161,6 +165,10 @@ impl Fetcher for GcsFetcher {
     async fn open(&self, request: FetchRequest) -> Result<Fetched, AttachmentFault> {
         let asked = Asked::of(&request)?;
         self.answer(&asked, &request.want).await
+    }
+
+    async fn forget(&self, team: &TeamId) {
+        self.credentials.forget(team).await;
     }
 }
 

@@ -19,6 +19,7 @@ use crate::ports::credentials::{AwsKeys, AwsUse};
 use crate::ports::fetcher::{FetchRequest, Hop, Want};
 
 /// What a fetch is about.
+#[derive(Clone)]
 pub(super) struct Asked {
     pub(super) team: Arc<KnownTeam>,
     pub(super) grant: Grant,
@@ -26,6 +27,8 @@ pub(super) struct Asked {
     pub(super) bucket: String,
     pub(super) key: String,
     pub(super) pin: Option<Pin>,
+    /// The region that the source's URL named.
+    pub(super) region: Option<Region>,
     pub(super) place: Place,
 }
 
@@ -59,7 +62,7 @@ impl Asked {
     /// # Errors
     /// `integration_missing` where no grant of AWS's came along.
     pub(super) fn of(request: &FetchRequest) -> Result<Self, AttachmentFault> {
-        let Source::S3 { bucket, key, pin } = &request.source else {
+        let Source::S3 { bucket, key, pin, region } = &request.source else {
             let message = "only objects of S3 are fetched here";
             return Err(AttachmentFault::new(Code::UnsupportedScheme, message));
         };
@@ -78,6 +81,7 @@ impl Asked {
             bucket: bucket.clone(),
             key: key.clone(),
             pin: pin.clone(),
+            region: region.as_deref().and_then(Region::parse),
             place: request.source.place(),
         })
     }
@@ -133,13 +137,15 @@ impl Asked {
             fields.insert(EXPECTED_OWNER, owner);
         }
         if self.reading.requester_pays {
-            fields.insert("x-amz-request-payer", HeaderValue::from_static("requester"));
+            fields.insert(REQUEST_PAYER, HeaderValue::from_static("requester"));
         }
     }
 }
 
 /// The field by which a bucket of another account refuses us.
 pub(super) const EXPECTED_OWNER: &str = "x-amz-expected-bucket-owner";
+/// The field by which a reader agrees to pay.
+pub(super) const REQUEST_PAYER: &str = "x-amz-request-payer";
 
 impl S3Fetcher {
     /// Sends one signed request, paid for on the bucket, in a region that the team allows.

@@ -8,6 +8,7 @@
 mod address;
 mod announced;
 mod ask;
+mod check;
 mod proof;
 mod refusal;
 mod sign;
@@ -31,11 +32,13 @@ use super::wire::{Reader, Wire};
 use super::{answer, part};
 use crate::domain::access::Grant;
 use crate::domain::fault::{AttachmentFault, Code};
+use crate::domain::id::TeamId;
 use crate::ports::budget::Budget;
 use crate::ports::credentials::AwsCredentials;
 use crate::ports::fetcher::{FetchRequest, Fetched, Fetcher, Hop, Want};
 
 pub use address::{Addressing, Region};
+pub use check::AwsChecks;
 
 /// Buckets whose regions are remembered at most…
 const KEPT_REGIONS_MAX: u64 = 10_000;
@@ -93,13 +96,15 @@ impl S3Fetcher {
         Ok(Self { wire: Wire::new(http, guard, budget, names, roots)?, addressing, region, regions, credentials })
     }
 
-    /// The region to ask first: the one that is known, else the usual one where the team allows it, else one that it does.
+    /// The region to ask first: the one that is known, else of the one that the URL names and the usual one the first that the
+    /// team allows, else one that it does.
     async fn first_region(&self, asked: &Asked) -> Region {
         if let Some(known) = self.regions.get(asked.bucket.as_str()).await {
             return known;
         }
-        if asked.allows(&self.region) {
-            return self.region.clone();
+        let usual = [asked.region.as_ref(), Some(&self.region)].into_iter().flatten();
+        if let Some(allowed) = usual.into_iter().find(|region| asked.allows(region)) {
+            return allowed.clone();
         }
         let mut listed = asked.reading.regions.iter();
         listed.find_map(|region| Region::parse(region)).unwrap_or_else(|| self.region.clone())
@@ -194,6 +199,10 @@ impl Fetcher for S3Fetcher {
     async fn open(&self, request: FetchRequest) -> Result<Fetched, AttachmentFault> {
         let asked = Asked::of(&request)?;
         self.answer(&asked, &request.want).await
+    }
+
+    async fn forget(&self, team: &TeamId) {
+        self.credentials.forget(team).await;
     }
 }
 

@@ -1,13 +1,14 @@
 //! Finds out what a refusal means by asking once more with the same keys.
 //!
-//! S3 answers 403 alike to those who may not read an object, to those who may not know whether there is one, and to those who
-//! expected another owner. Each of these is claimed only where a second answer proves it. The questions are paid for like any
-//! other request, and where they fail nothing is claimed.
+//! S3 answers 403 alike to those who may not read an object, to those who may not know whether there is one, to those who
+//! expected another owner and to those who will not pay where readers do. Each of these is claimed only where a second answer
+//! proves it. The questions are paid for like any other request, and where they fail nothing is claimed.
 
+use reqwest::header::HeaderValue;
 use reqwest::{Method, Response};
 
 use super::S3Fetcher;
-use super::ask::{Asked, EXPECTED_OWNER, Way};
+use super::ask::{Asked, EXPECTED_OWNER, REQUEST_PAYER, Way};
 use super::refusal::{WORDS_BYTES_MAX, element};
 use crate::domain::fault::Code;
 use crate::domain::source::{Pin, form_decoded};
@@ -31,6 +32,10 @@ impl S3Fetcher {
         if self.is_other_owners(asked, way).await {
             let words = "the bucket belongs to another account than the team says";
             return (Code::WrongOwner, words);
+        }
+        if self.wants_readers_to_pay(asked, way).await {
+            let words = "the bucket's readers pay, and the team has not agreed; set requester_pays = true to agree";
+            return (Code::RequesterPays, words);
         }
         match self.listed(asked, way).await {
             Listed::There => (Code::AccessDenied, "the object is there, and the team's rights do not read it"),
@@ -56,6 +61,19 @@ impl S3Fetcher {
         ask.fields.remove(EXPECTED_OWNER);
         let answer = self.send(asked, way, &ask, &mut Vec::new()).await;
         // Whoever hears that the key is missing has been let in, too.
+        answer.is_ok_and(|answer| matches!(answer.status().as_u16(), 200 | 404))
+    }
+
+    /// Whether the word that we pay alone stood between us and the object. Finding out costs its reader the price of one `HEAD`.
+    async fn wants_readers_to_pay(&self, asked: &Asked, way: &Way) -> bool {
+        if asked.reading.requester_pays {
+            return false;
+        }
+        let Ok(mut ask) = asked.object(&Want::Head) else {
+            return false;
+        };
+        ask.fields.insert(REQUEST_PAYER, HeaderValue::from_static("requester"));
+        let answer = self.send(asked, way, &ask, &mut Vec::new()).await;
         answer.is_ok_and(|answer| matches!(answer.status().as_u16(), 200 | 404))
     }
 

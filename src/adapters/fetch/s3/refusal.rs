@@ -104,9 +104,6 @@ impl Refusal {
         if said.contains("kms:") {
             let words = "the object's key refuses the team; grant kms:Decrypt";
             Meaning::Final(Code::KmsDenied, words)
-        } else if said.contains("requester pays") {
-            let words = "the bucket's readers pay, and the team has not agreed";
-            Meaning::Final(Code::RequesterPays, words)
         } else {
             Meaning::Denied
         }
@@ -227,8 +224,8 @@ mod tests {
         let said = |message: &str| refusal(403, "AccessDenied", &format!("<Message>{message}</Message>")).meaning();
         let kms = said("User: x is not authorized to perform: kms:Decrypt on resource: y");
         assert!(matches!(kms, Meaning::Final(Code::KmsDenied, _)));
-        let pays = said("Bucket is a Requester Pays bucket");
-        assert!(matches!(pays, Meaning::Final(Code::RequesterPays, _)));
+        // What else is said is proven first.
+        assert_eq!(said("Bucket is a Requester Pays bucket"), Meaning::Denied);
         assert_eq!(said("Access Denied"), Meaning::Denied);
         assert_eq!(Refusal::new(403, HeaderMap::new(), b"").meaning(), Meaning::Denied);
     }

@@ -8,8 +8,10 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue, InvalidHeaderValue};
 use secrecy::ExposeSecret;
+use url::Url;
 
 use super::address::Located;
+use crate::adapters::fetch::object_path::encoded_query;
 use crate::domain::digest::Sha256;
 use crate::ports::credentials::AwsKeys;
 
@@ -44,19 +46,46 @@ impl Signing<'_> {
         Ok(())
     }
 
+    /// The located URL with a signature in its query, good for so many seconds; for a target without parameters.
+    pub(super) fn presigned(&self, seconds: u32) -> Url {
+        let (moment, scope, seconds) = (self.moment(), self.scope("s3"), seconds.to_string());
+        let credential = format!("{}/{scope}", self.keys.access_key_id);
+        let token = self.keys.session_token.as_ref().map(ExposeSecret::expose_secret);
+        // In the order of their names, as they are signed.
+        let mut query = vec![
+            ("X-Amz-Algorithm", "AWS4-HMAC-SHA256"),
+            ("X-Amz-Credential", &credential),
+            ("X-Amz-Date", &moment),
+            ("X-Amz-Expires", &seconds),
+        ];
+        query.extend(token.map(|token| ("X-Amz-Security-Token", token)));
+        query.push(("X-Amz-SignedHeaders", "host"));
+        let query = encoded_query(&query);
+        let (method, path, host) = (self.method, &self.located.signed_path, self.host());
+        let canonical = format!("{method}\n{path}\n{query}\nhost:{host}\n\nhost\nUNSIGNED-PAYLOAD");
+        let signature = self.signature("s3", &canonical);
+        let mut url = self.located.url.clone();
+        url.set_query(Some(&format!("{query}&X-Amz-Signature={signature}")));
+        url
+    }
+
     fn authorization(&self, service: &str, fields: &HeaderMap) -> String {
         let (canonical, signed) = self.canonical(fields);
-        let moment = self.moment();
-        let (date, region) = (&moment[..8], self.region);
-        let scope = format!("{date}/{region}/{service}/aws4_request");
-        let digest = Sha256::of(canonical.as_bytes());
+        let signature = self.signature(service, &canonical);
+        let credential = format!("{}/{}", self.keys.access_key_id, self.scope(service));
+        format!("AWS4-HMAC-SHA256 Credential={credential},SignedHeaders={signed},Signature={signature}")
+    }
+
+    fn scope(&self, service: &str) -> String {
+        format!("{}/{}/{service}/aws4_request", &self.moment()[..8], self.region)
+    }
+
+    fn signature(&self, service: &str, canonical: &str) -> Sha256 {
+        let (moment, scope, digest) = (self.moment(), self.scope(service), Sha256::of(canonical.as_bytes()));
         let text = format!("AWS4-HMAC-SHA256\n{moment}\n{scope}\n{digest}");
         let secret = format!("AWS4{}", self.keys.secret_access_key.expose_secret());
-        let key =
-            [date, region, service, "aws4_request"].iter().fold(secret.into_bytes(), |key, part| keyed(&key, part));
-        let signature = Sha256::from_bytes(&keyed(&key, &text)).expect("an HMAC of SHA-256 has its length");
-        let credential = format!("{}/{scope}", self.keys.access_key_id);
-        format!("AWS4-HMAC-SHA256 Credential={credential},SignedHeaders={signed},Signature={signature}")
+        let key = scope.split('/').fold(secret.into_bytes(), |key, part| keyed(&key, part));
+        Sha256::from_bytes(&keyed(&key, &text)).expect("an HMAC of SHA-256 has its length")
     }
 
     /// The canonical request, and the names of the fields in it.
@@ -93,8 +122,6 @@ fn keyed(key: &[u8], text: &str) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
-    use url::Url;
-
     use super::*;
 
     struct Example {
@@ -173,6 +200,26 @@ mod tests {
         };
         let signature = "34b48302e7b5fa45bde8084f4b7868a86f0a534bc59db6670ed5711ef69dc6f7";
         check(&list, "host;x-amz-content-sha256;x-amz-date", signature);
+    }
+
+    // "Authenticating requests: using query parameters" in the S3 API reference.
+    #[test]
+    fn the_example_of_a_presigned_url_is_signed_as_published() {
+        let url = Url::parse("https://examplebucket.s3.amazonaws.com/test.txt").unwrap();
+        let located = Located { signed_path: "/test.txt".into(), signed_query: String::new(), url };
+        let keys = AwsKeys {
+            access_key_id: "AKIAIOSFODNN7EXAMPLE".into(),
+            secret_access_key: "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY".into(),
+            session_token: None,
+        };
+        let at = "2013-05-24T00:00:00Z".parse().unwrap();
+        let signing = Signing { method: "GET", located: &located, region: "us-east-1", at, keys: &keys };
+        let url = signing.presigned(86_400);
+        let signature = "aeeed9bbccd4d02ee5c0109b86d86835f995330da4c265957d157751f604d404";
+        assert!(url.as_str().ends_with(&format!("X-Amz-SignedHeaders=host&X-Amz-Signature={signature}")), "{url}");
+        assert!(
+            url.as_str().contains("X-Amz-Credential=AKIAIOSFODNN7EXAMPLE%2F20130524%2Fus-east-1%2Fs3%2Faws4_request")
+        );
     }
 
     #[test]

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::shell::config::address::{Endpoint, StoreUrl, TeamsSource};
 use crate::shell::config::secret::Secret;
 use crate::shell::config::text;
+use crate::shell::config::units::TimeSpan;
 
 /// Where the copies go.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
@@ -36,4 +37,6 @@ pub struct TeamsConfig {
     pub token: Option<Secret>,
     /// Where a directory tells whose a bucket is.
     pub bucket_url: String,
+    /// How often a worker looks whether what teams granted is still as it should be; zero: never.
+    pub check_every: TimeSpan,
 }

@@ -1,4 +1,7 @@
-//! `longshore team`: who claimed what.
+//! `longshore team`: who claimed what, whether grants are as they should be, and what a customer must set up.
+
+mod check;
+mod onboard;
 
 use std::sync::Arc;
 
@@ -6,6 +9,7 @@ use super::args::TeamCommand;
 use super::receipt::store_failure;
 use super::{Context, output, team_id};
 use crate::domain::id::TeamId;
+use crate::domain::team::KnownTeam;
 use crate::engine::claims::{Claim, ClaimKind, Claims};
 use crate::ports::clock::Clock;
 use crate::ports::teams::Lookup;
@@ -16,6 +20,8 @@ use crate::shell::wiring;
 /// Shows or moves claims.
 pub(super) async fn run(command: TeamCommand, context: &Context) -> Outcome {
     match command {
+        TeamCommand::Check(args) => check::run(args, context).await,
+        TeamCommand::Onboard(args) => onboard::run(args, context).await,
         TeamCommand::Claims { team } => {
             let team = team.map(team_id).transpose()?;
             let claims = open(context).await?.list(team.as_ref()).await;
@@ -31,19 +37,19 @@ pub(super) async fn run(command: TeamCommand, context: &Context) -> Outcome {
                 )));
             }
             let team = team_id(team)?;
-            check_known(&team, &context.load_quietly()?).await?;
+            known_team(&team, &context.load_quietly()?, "--move").await?;
             let claim = open(context).await?.move_to(kind, &name, &team).await;
             show(&[claim.map_err(|error| store_failure(&error))?], context)
         }
     }
 }
 
-/// A claim of a team that is not there would lock everybody out.
-async fn check_known(team: &TeamId, loaded: &Loaded) -> Result<(), Failure> {
+/// The team's record: a claim of a team that is not there would lock everybody out.
+async fn known_team(team: &TeamId, loaded: &Loaded, what: &str) -> Result<Arc<KnownTeam>, Failure> {
     match wiring::teams(loaded)?.team(team).await {
-        Ok(Lookup::Known(_)) => Ok(()),
+        Ok(Lookup::Known(known)) => Ok(known),
         Ok(Lookup::Unknown) => Err(Failure::bad_input(format!(
-            "--move: there is no team {team} in teams.source: add it there first, or correct the name"
+            "{what}: there is no team {team} in teams.source: add it there first, or correct the name"
         ))),
         Err(error) => Err(Failure::unreachable(format!("teams.source: {error}"))),
     }

@@ -1,0 +1,7 @@
+//! What teams granted, with the real program: whose rights are used, whose names are whose, and how that is checked.
+
+mod checks;
+mod claims;
+mod office;
+mod onboarding;
+mod recognized;
