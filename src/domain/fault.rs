@@ -168,6 +168,13 @@ impl AttachmentFault {
         self
     }
 
+    /// Whether nobody was reached because our own way to the world is away: our proxy, or the address that we connect from. It
+    /// says nothing of the source, and waiting for it uses up nothing.
+    #[must_use]
+    pub fn is_of_our_way_out(&self) -> bool {
+        self.is_unreached && self.code == Code::Internal
+    }
+
     /// Whether a later try may help, and when.
     #[must_use]
     pub fn fault(&self) -> Fault {

@@ -205,9 +205,9 @@ impl Intake {
         usize::MAX
     }
 
-    /// Whether something besides the queue is away: the queue's own absence shows in `receive`.
+    /// Whether something is away that every task needs. The queue's own absence shows in `receive`.
     fn is_short_of_something(&self) -> bool {
-        let Gates { queue: _, store, teams, events, webhooks } = &self.gates;
+        let Gates { queue: _, way_out: _, store, teams, events, webhooks } = &self.gates;
         [store, teams, events, webhooks].into_iter().any(|gate| gate.is_down())
     }
 

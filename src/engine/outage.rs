@@ -19,6 +19,8 @@ const WAIT_LONGEST: Duration = Duration::from_secs(5);
 #[derive(Debug, Clone)]
 pub struct Gate {
     name: &'static str,
+    /// What follows from its being away, for the log.
+    meanwhile: &'static str,
     down: Arc<AtomicBool>,
     outages: Arc<AtomicU64>,
 }
@@ -27,7 +29,8 @@ impl Gate {
     /// A gate that stands open.
     #[must_use]
     pub fn new(name: &'static str) -> Self {
-        Self { name, down: Arc::default(), outages: Arc::default() }
+        let meanwhile = "taking no new work until it is back";
+        Self { name, meanwhile, down: Arc::default(), outages: Arc::default() }
     }
 
     /// What it is the gate of.
@@ -52,7 +55,7 @@ impl Gate {
     pub fn went_down(&self, cause: &dyn std::fmt::Display) {
         if !self.down.swap(true, Ordering::Relaxed) {
             self.outages.fetch_add(1, Ordering::Relaxed);
-            warn!(part = self.name, %cause, "{} is away: taking no new work until it is back", self.name);
+            warn!(part = self.name, %cause, "{} is away: {}", self.name, self.meanwhile);
         }
     }
 
@@ -100,6 +103,9 @@ pub struct Gates {
     pub events: Gate,
     /// Where webhooks wait.
     pub webhooks: Gate,
+    /// How plain hosts and webhooks are reached: the egress proxy, or the address that we connect from. Only they wait for it:
+    /// other sources go on, and so does intake.
+    pub way_out: Gate,
 }
 
 impl Default for Gates {
@@ -110,12 +116,13 @@ impl Default for Gates {
             teams: Gate::new("the teams directory"),
             events: Gate::new("the event broker"),
             webhooks: Gate::new("the webhook queue"),
+            way_out: Gate { meanwhile: "plain hosts and webhooks wait for it", ..Gate::new("the way out") },
         }
     }
 }
 
 impl Gates {
-    /// What is away now.
+    /// What is away now of all that every task needs.
     pub fn down(&self) -> impl Iterator<Item = &Gate> {
         let all = [&self.queue, &self.store, &self.teams, &self.events, &self.webhooks];
         all.into_iter().filter(|gate| gate.is_down())

@@ -90,6 +90,7 @@ impl Worker {
             claims: Claims::new(Arc::clone(&ports.store), ports.clock),
             standing: Arc::clone(&standing),
             store_gate: gates.store.clone(),
+            way_out: gates.way_out.clone(),
             parts: pools.parts.clone(),
             lanes: Lanes::new(settings.attachments_in_flight, settings.limits.clone()),
             retries: Retries::new(settings.retry),

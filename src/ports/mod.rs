@@ -11,6 +11,7 @@ pub mod fetcher;
 pub mod integrations;
 pub mod publisher;
 pub mod queue;
+pub mod service;
 pub mod store;
 pub mod teams;
 pub mod token_service;

@@ -51,6 +51,9 @@ pub enum PostError {
     /// The URL leads to an address that is not connected to. Nothing was sent.
     #[error("{0}")]
     Blocked(String),
+    /// Our own way to the world is away. Nothing was sent, and it says nothing of the endpoint.
+    #[error("{0}")]
+    NoWayOut(String),
     /// No answer came in time; what was sent may have arrived.
     #[error("{0}")]
     TimedOut(String),

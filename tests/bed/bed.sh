@@ -31,6 +31,8 @@ missing_packages() {
   [ -x "$RABBIT_BIN/rabbitmq-server" ] || echo rabbitmq-server
   [ -n "$(nginx_binary)" ] || echo nginx
   command -v redis-server >/dev/null || echo redis-server # tests start their own
+  command -v tinyproxy >/dev/null || echo tinyproxy       # and these two
+  command -v microsocks >/dev/null || echo microsocks
   command -v openssl >/dev/null || echo openssl
   command -v curl >/dev/null || echo curl
   command -v npm >/dev/null || echo npm

@@ -11,6 +11,7 @@ mod amqp;
 mod azuresource;
 mod bed;
 mod cli;
+mod directory;
 mod engine;
 mod envelopes;
 mod fetch;

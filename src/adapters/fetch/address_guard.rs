@@ -58,6 +58,9 @@ const REFUSED_NAMES: &[&str] = &[
     "metadata.azure.internal",
     "metadata.goog",
     "metadata.google.internal",
+    // Answers with an address that is public by number, to machines of that cloud only.
+    "metadata.packet.net",
+    "metadata.platformequinix.com",
     "metadata.tencentyun.com",
 ];
 
@@ -216,3 +219,7 @@ fn table<N: FromStr<Err: Debug>>(rows: &[(&str, &'static str)]) -> Vec<(N, &'sta
 #[cfg(test)]
 #[path = "address_guard_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "address_guard_model.rs"]
+mod model;

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use super::way_out::WayOut;
+
 /// Limits and permissions for plain http(s) sources.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HttpOptions {
@@ -29,6 +31,8 @@ pub struct HttpOptions {
     pub keep_names: Duration,
     /// Idle connections that are kept for each host.
     pub idle_connections_per_host: usize,
+    /// By which way requests leave.
+    pub way_out: WayOut,
 }
 
 impl Default for HttpOptions {
@@ -45,6 +49,7 @@ impl Default for HttpOptions {
             max_redirects: 5,
             keep_names: Duration::from_secs(30),
             idle_connections_per_host: 16,
+            way_out: WayOut::Direct,
         }
     }
 }

@@ -8,6 +8,7 @@ mod answer;
 pub mod azure_blob;
 mod body;
 mod client;
+mod connect;
 mod decode;
 pub mod file;
 pub mod gcs;
@@ -18,9 +19,12 @@ mod object_path;
 mod part;
 pub mod resolve;
 pub mod s3;
+pub mod service;
 pub mod text;
 pub mod token_service;
 mod trouble;
+mod user_info;
+mod way_out;
 pub mod webhook;
 mod wire;
 
@@ -35,6 +39,7 @@ use crate::ports::fetcher::{FetchRequest, Fetched, Fetcher};
 
 pub use client::{ClientError, system_roots};
 pub use http_options::HttpOptions;
+pub use way_out::{EgressProxy, WayOut};
 
 /// Opens each source with the fetcher of its kind.
 #[derive(Clone)]

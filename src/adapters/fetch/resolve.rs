@@ -7,12 +7,15 @@
 use std::io;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use futures::future::BoxFuture;
+use hyper_util::client::legacy::connect::dns::Name;
 use moka::future::Cache;
-use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use tokio::sync::Semaphore;
+use tower_service::Service;
 
 use super::address_guard::{AddressGuard, Refused};
 
@@ -99,6 +102,20 @@ impl CheckedNames {
         self.kept.try_get_with(host.clone(), asked).await.map_err(|error| (*error).clone())
     }
 
+    /// Checks an address that stands in a URL.
+    ///
+    /// # Errors
+    /// [`NameError::Refused`].
+    pub fn check_literal(&self, address: IpAddr) -> Result<(), NameError> {
+        Ok(self.guard.check(address)?)
+    }
+
+    /// The names as they are, without the guard: for hosts that the operator named.
+    #[must_use]
+    pub fn unchecked(&self) -> Arc<dyn Names> {
+        Arc::clone(&self.names)
+    }
+
     async fn ask(&self, host: &str) -> Result<Arc<[IpAddr]>, NameError> {
         self.guard.check_name(host)?;
         let found = self.names.addresses(host).await;
@@ -115,14 +132,22 @@ impl CheckedNames {
     }
 }
 
-impl Resolve for CheckedNames {
-    fn resolve(&self, name: Name) -> Resolving {
+impl Service<Name> for CheckedNames {
+    type Response = std::vec::IntoIter<SocketAddr>;
+    type Error = NameError;
+    type Future = BoxFuture<'static, Result<Self::Response, NameError>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), NameError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, name: Name) -> Self::Future {
         let names = self.clone();
         Box::pin(async move {
             let addresses = names.addresses(name.as_str()).await?;
             // Port 0 stands for the URL's port.
             let sockets: Vec<_> = addresses.iter().map(|ip| SocketAddr::new(*ip, 0)).collect();
-            Ok(Box::new(sockets.into_iter()) as Addrs)
+            Ok(sockets.into_iter())
         })
     }
 }

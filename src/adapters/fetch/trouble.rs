@@ -5,15 +5,19 @@
 use std::error::Error;
 use std::io;
 
+use hyper_util::client::legacy;
+
 use super::resolve::NameError;
+use super::way_out::{Beyond, ProxyError};
 use crate::domain::fault::{AttachmentFault, Code};
 
 /// The fault of a request that got no answer from `host`.
-pub(super) fn of_request(error: &reqwest::Error, host: &str) -> AttachmentFault {
+pub(super) fn of_request(error: &legacy::Error, host: &str) -> AttachmentFault {
     let (code, what) = causes(error).find_map(cause).unwrap_or_else(|| without_cause(error));
     let mut fault = AttachmentFault::new(code, format!("{host}: {what}"));
-    // Our own refusal of an address says nothing of whether anybody is there.
-    fault.is_unreached = code.is_transient() && (error.is_connect() || error.is_timeout());
+    let is_refusal = |error: &(dyn Error + 'static)| matches!(error.downcast_ref(), Some(ProxyError::Refuses(_)));
+    // Our own refusal of an address says nothing of whether anybody is there, nor does a proxy's.
+    fault.is_unreached = code.is_transient() && error.is_connect() && !causes(error).any(is_refusal);
     fault
 }
 
@@ -22,10 +26,8 @@ pub(super) fn of_body(host: &str) -> AttachmentFault {
     AttachmentFault::new(Code::Truncated, format!("{host}: the body broke off"))
 }
 
-fn without_cause(error: &reqwest::Error) -> (Code, &'static str) {
-    if error.is_timeout() {
-        (Code::Timeout, "connecting took too long")
-    } else if error.is_connect() {
+fn without_cause(error: &legacy::Error) -> (Code, &'static str) {
+    if error.is_connect() {
         (Code::Network, "no connection was made")
     } else {
         (Code::Unavailable, "the connection ended without an answer")
@@ -48,10 +50,25 @@ fn cause(error: &(dyn Error + 'static)) -> Option<(Code, &'static str)> {
             NameError::Unresolved(_) => (Code::Network, "the host's name was not resolved"),
         });
     }
+    if let Some(proxy) = error.downcast_ref::<ProxyError>() {
+        return Some(of_proxy(*proxy));
+    }
     if let Some(tls) = error.downcast_ref::<rustls::Error>() {
         return Some(of_tls(tls));
     }
     error.downcast_ref::<io::Error>().and_then(of_io)
+}
+
+/// What is the proxy's own is our fault.
+fn of_proxy(error: ProxyError) -> (Code, &'static str) {
+    match error {
+        ProxyError::Away(why) | ProxyError::Refuses(why) => (Code::Internal, why),
+        ProxyError::Beyond(beyond) => match beyond {
+            Beyond::NotReached => (Code::Network, beyond.words()),
+            Beyond::Refused => (Code::Unavailable, beyond.words()),
+            Beyond::TimedOut => (Code::Timeout, beyond.words()),
+        },
+    }
 }
 
 fn of_tls(error: &rustls::Error) -> (Code, &'static str) {
@@ -71,6 +88,8 @@ fn of_io(error: &io::Error) -> Option<(Code, &'static str)> {
         | io::ErrorKind::ConnectionAborted
         | io::ErrorKind::BrokenPipe
         | io::ErrorKind::UnexpectedEof => Some((Code::Unavailable, "the connection was reset")),
+        // Of a connection only: the address that the operator gave us is not this machine's, or has no port left.
+        io::ErrorKind::AddrNotAvailable => Some((Code::Internal, "no connection can be made from our address")),
         io::ErrorKind::TimedOut => Some((Code::Timeout, "connecting took too long")),
         io::ErrorKind::NetworkUnreachable | io::ErrorKind::HostUnreachable => {
             Some((Code::Network, "the host was not reached"))

@@ -20,6 +20,7 @@ use super::answer;
 use super::client::{self, ClientError};
 use super::http_options::HttpOptions;
 use super::resolve::{Names, SystemNames};
+use super::way_out::WayOut;
 use super::wire::{Wire, host};
 use crate::domain::fault::{AttachmentFault, Code};
 use crate::domain::webhook::schedule::RETRY_AFTER_MAX;
@@ -40,6 +41,8 @@ pub struct WebhookOptions {
     pub connect_timeout: Duration,
     /// How long one try may take in all.
     pub timeout: Duration,
+    /// By which way they leave.
+    pub way_out: WayOut,
 }
 
 /// Sends webhooks over HTTP.
@@ -68,6 +71,7 @@ impl HttpWebhook {
         let http = HttpOptions {
             connect_timeout: options.connect_timeout.min(options.timeout),
             idle_timeout: options.timeout,
+            way_out: options.way_out.clone(),
             ..HttpOptions::default()
         };
         let wire = |guard| Wire::new(http.clone(), guard, Arc::new(Unlimited), Arc::clone(&names), roots.clone());
@@ -104,6 +108,7 @@ fn fields(post: &Post) -> Result<HeaderMap, PostError> {
 
 fn shown(fault: &AttachmentFault) -> PostError {
     match fault.code {
+        _ if fault.is_of_our_way_out() => PostError::NoWayOut(fault.message.clone()),
         Code::BlockedAddress => PostError::Blocked(fault.message.clone()),
         Code::Timeout => PostError::TimedOut(fault.message.clone()),
         // What else a request can end with is a connection that was not made, or broke.

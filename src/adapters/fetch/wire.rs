@@ -1,8 +1,9 @@
 //! One request on the wire, and its body: what plain sources and signed ones have in common.
 //!
-//! The guard stands at the name (the client's resolver) and at the peer that answered; whoever sends checks a literal host
-//! before. Redirects are answers here, and nothing is retried.
+//! The guard stands where connections are made and at the peer that answered; whoever sends checks the host as it is written
+//! before, so that nobody is paid for what is refused. Redirects are answers here, and nothing is retried.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -17,12 +18,12 @@ use url::Url;
 use super::address_guard::AddressGuard;
 use super::answer::Coding;
 use super::body::{Expected, Pace, Payer, Watched, too_large};
-use super::client::{self, ClientError};
+use super::client::{Client, ClientError};
+use super::connect::Peer;
 use super::decode::decoded;
 use super::http_options::HttpOptions;
 use super::part::Part;
 use super::resolve::{CheckedNames, Names};
-use super::trouble;
 use crate::domain::facts::SourceVersion;
 use crate::domain::fault::{AttachmentFault, Code};
 use crate::domain::source::Place;
@@ -32,7 +33,7 @@ use crate::ports::fetcher::{Announced, BodyStream, Fetched, Hop, Want};
 
 /// The client, the guard before it, and who pays for what it sends.
 pub(super) struct Wire {
-    client: reqwest::Client,
+    client: Client,
     pub(super) guard: Arc<AddressGuard>,
     pub(super) options: HttpOptions,
     pub(super) budget: Arc<dyn Budget>,
@@ -51,7 +52,7 @@ impl Wire {
     ) -> Result<Self, ClientError> {
         let guard = Arc::new(guard);
         let checked = CheckedNames::new(names, Arc::clone(&guard), options.keep_names);
-        let client = client::build(&options, checked, roots)?;
+        let client = Client::new(&options, checked, roots)?;
         Ok(Self { client, guard, options, budget })
     }
 
@@ -60,7 +61,7 @@ impl Wire {
     /// # Errors
     /// The fault of a request that got no answer in time, or one from a peer that we do not talk to.
     pub(super) async fn send(&self, method: Method, url: &Url, fields: HeaderMap) -> Result<Response, AttachmentFault> {
-        self.within_patience(self.client.request(method, url.clone()).headers(fields).send(), url).await
+        self.within_patience(self.client.send(method, url, fields, Bytes::new()), url).await
     }
 
     /// The same for a request with a body: of the URL, its user-info becomes Basic authorization.
@@ -68,23 +69,22 @@ impl Wire {
     /// # Errors
     /// As [`Self::send`].
     pub(super) async fn post(&self, url: &Url, fields: HeaderMap, body: Bytes) -> Result<Response, AttachmentFault> {
-        self.within_patience(self.client.post(url.clone()).headers(fields).body(body).send(), url).await
+        self.within_patience(self.client.send(Method::POST, url, fields, body), url).await
     }
 
     async fn within_patience(
-        &self, sending: impl Future<Output = reqwest::Result<Response>>, url: &Url,
+        &self, sending: impl Future<Output = Result<Response, AttachmentFault>>, url: &Url,
     ) -> Result<Response, AttachmentFault> {
         let patience = self.options.connect_timeout.saturating_add(self.options.idle_timeout);
         let response = match timeout(patience, sending).await {
-            Ok(Ok(response)) => response,
-            Ok(Err(error)) => return Err(trouble::of_request(&error, host(url))),
+            Ok(answered) => answered?,
             Err(_) => {
                 let message = format!("{}: the answer took too long", host(url));
                 return Err(AttachmentFault::new(Code::Timeout, message));
             }
         };
         // The last gate: whatever led here, this peer must be one that we may talk to.
-        let peer = response.remote_addr().map(|peer| self.guard.check(peer.ip()));
+        let peer = peer(&response).map(|peer| self.guard.check(peer));
         match peer {
             Some(Ok(())) => Ok(response),
             Some(Err(_)) | None => Err(blocked(url, "the host is not publicly reachable")),
@@ -161,6 +161,11 @@ impl Wire {
             window: self.options.rate_window,
         }
     }
+}
+
+/// The address that the answer came from, also where a proxy connected us to it.
+pub(super) fn peer(response: &Response) -> Option<IpAddr> {
+    response.extensions().get::<Peer>().map(|peer| peer.0.ip())
 }
 
 /// The URL's host; a literal IPv6 address has its brackets.

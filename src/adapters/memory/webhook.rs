@@ -26,6 +26,8 @@ pub enum Does {
     Hangs,
     /// Takes no connection.
     Refuses,
+    /// Cannot be asked: our own way out is away.
+    IsOutOfReach,
 }
 
 /// A try as it came.
@@ -88,7 +90,7 @@ impl Webhook for MemoryWebhook {
     async fn post(&self, post: Post) -> Result<Answered, PostError> {
         let does = self.next(&post.url);
         let answered = |status, retry_after| Ok(Answered { status, retry_after });
-        if does != Does::Refuses {
+        if !matches!(does, Does::Refuses | Does::IsOutOfReach) {
             self.inner().received.push(Received { at: Instant::now(), post });
         }
         match does {
@@ -100,6 +102,7 @@ impl Webhook for MemoryWebhook {
                 sleep(TIMEOUT).await;
                 Err(PostError::TimedOut("the answer took too long".to_owned()))
             }
+            Does::IsOutOfReach => Err(PostError::NoWayOut("the egress proxy takes no connection".to_owned())),
             Does::Refuses => Err(PostError::Unreachable("the connection was refused".to_owned())),
         }
     }

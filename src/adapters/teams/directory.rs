@@ -69,7 +69,8 @@ pub fn check(text: &str, options: &TeamsOptions) -> Result<Directory, Vec<Mistak
             return Err(notes.into_mistakes());
         }
     };
-    let teams = read_teams(table.get_ref(), &notes, options);
+    let secrets = Secrets::Referred { environment: &*options.environment, folder: &options.folder };
+    let teams = read_teams(table.get_ref(), &notes, &options.integration_role_name, &secrets);
     let clashes = overlap::clashes(&teams);
     drop(table);
     let mut mistakes = notes.into_mistakes();
@@ -82,8 +83,25 @@ pub fn check(text: &str, options: &TeamsOptions) -> Result<Directory, Vec<Mistak
     }
 }
 
-fn read_teams(table: &DeTable<'_>, notes: &Notes, options: &TeamsOptions) -> BTreeMap<TeamId, Arc<KnownTeam>> {
-    let secrets = Secrets { environment: &*options.environment, folder: &options.folder };
+/// Reads the record of `id` out of a text that holds nothing else.
+///
+/// # Errors
+/// Every mistake, without its line.
+pub(super) fn read_one(text: &str, id: &TeamId, role_name: &str, secrets: &Secrets<'_>) -> Result<Team, String> {
+    let notes = Notes::on(text);
+    let table = DeTable::parse(text).map_err(|error| error.message().to_owned())?;
+    let teams = read_teams(table.get_ref(), &notes, role_name, secrets);
+    drop(table);
+    let mistakes: Vec<String> = notes.into_mistakes().into_iter().map(|mistake| mistake.problem).collect();
+    match teams.get(id) {
+        Some(team) if mistakes.is_empty() => Ok(team.record.clone()),
+        Some(_) | None => Err(mistakes.join("; ")),
+    }
+}
+
+fn read_teams(
+    table: &DeTable<'_>, notes: &Notes, role_name: &str, secrets: &Secrets<'_>,
+) -> BTreeMap<TeamId, Arc<KnownTeam>> {
     let mut teams = BTreeMap::new();
     for (name, value) in table {
         let (team, line) = (name.get_ref().as_ref(), Some(notes.line(&name.span())));
@@ -96,7 +114,7 @@ fn read_teams(table: &DeTable<'_>, notes: &Notes, options: &TeamsOptions) -> BTr
             continue;
         };
         let section = Section::new(notes, team, String::new(), &name.span(), table);
-        let record: Team = record::read(section, &options.integration_role_name, &secrets);
+        let record: Team = record::read(section, role_name, secrets);
         if let Ok(id) = id {
             teams.insert(id.clone(), Arc::new(KnownTeam { id, record }));
         }

@@ -1,4 +1,4 @@
-//! The teams of a file that may be edited while the worker runs.
+//! Who the teams are: by a file that may be edited while the worker runs, or by a directory that is asked ([`served`]).
 //!
 //! The file is good as a whole or not taken at all: a worker goes on with the last good one, and says once what is wrong with
 //! the new one. A change is known within a second or two, a changed `file:` secret within five. A teams file is a directory
@@ -20,9 +20,11 @@ use crate::ports::teams::{Lookup, Teams, TeamsUnavailable};
 mod directory;
 mod grants;
 mod overlap;
+mod posted;
 mod record;
 mod secrets;
 mod section;
+pub mod served;
 #[cfg(test)]
 mod tests;
 

@@ -31,7 +31,7 @@ pub(super) enum CopyEnd {
     All,
     /// The delivery has had its time.
     HoldOver,
-    /// The delivery has had its time, and has spent it waiting for others or for the store: not the task's fault.
+    /// The delivery has had its time, and has spent it waiting for others, the store or our way out: not the task's fault.
     Waited,
     /// All that is left waits in its lanes, and will for so long.
     Waits(Duration),
@@ -53,7 +53,7 @@ impl Pipeline {
         &self, task: &Task, team: &Team, round: u32, look: bool, held: &Held,
     ) -> (Copied, CopyEnd) {
         let plan = Plan::of(task, &team.record, &self.settings.policy);
-        let (progress, outages) = (Arc::new(Progress::default()), self.gates.store.outages());
+        let (progress, outages) = (Arc::new(Progress::default()), self.outages());
         let mut copied =
             Copied { tried: vec![None; plan.attachments.len()], ended: 0, progress: Arc::clone(&progress) };
         let profile = &plan.profile;
@@ -101,11 +101,16 @@ impl Pipeline {
             }
         };
         drop(running);
-        let waited_only = !progress.has_begun() || outages != self.gates.store.outages();
+        let was_away = outages != self.outages() || self.gates.store.is_down() || self.gates.way_out.is_down();
         match end {
-            CopyEnd::HoldOver if waited_only || self.gates.store.is_down() => (copied, CopyEnd::Waited),
+            CopyEnd::HoldOver if was_away || !progress.has_begun() => (copied, CopyEnd::Waited),
             end => (copied, end),
         }
+    }
+
+    /// How often what transfers wait for has gone away so far.
+    fn outages(&self) -> u64 {
+        self.gates.store.outages() + self.gates.way_out.outages()
     }
 
     /// What follows from a delivery's gait: one that comes forward slowly steps aside, and one that only waits, for a host that

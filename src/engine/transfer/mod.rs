@@ -19,7 +19,7 @@ use super::claims::{ClaimAnswer, ClaimKind, Claims};
 use super::integrations::standing::Standing;
 use super::lanes::{InFlight, InLine, Lanes, is_hosts_trouble};
 use super::memory::Parts;
-use super::outage::Gate;
+use super::outage::{Gate, wait_after};
 use super::progress::Progress;
 use super::retry::Next;
 use super::retry_budget::Retries;
@@ -130,6 +130,8 @@ pub struct Transfer {
     pub standing: Arc<Standing>,
     /// Open while the store answers.
     pub store_gate: Gate,
+    /// Open while plain hosts can be reached at all.
+    pub way_out: Gate,
     /// Memory for parts.
     pub parts: Parts,
     /// Who may be in flight.
@@ -169,7 +171,7 @@ impl Transfer {
             tried += 1;
             let tried_now = match outcome.take() {
                 Some(outcome) => outcome,
-                None => self.try_once(job).await,
+                None => self.try_with_a_way_out(job).await,
             };
             let fault = match tried_now {
                 Ok(stored) => return self.stored(job, stored),
@@ -188,6 +190,25 @@ impl Transfer {
                 }
                 Next::GiveUp => return self.give_up(job, &fault, tried).await,
             }
+        }
+    }
+
+    /// One try that got as far as to leave us: as long as our own way out is away, it is waited for.
+    async fn try_with_a_way_out(&self, job: &Job) -> Result<Stored, AttachmentFault> {
+        let mut waits = 0;
+        loop {
+            let outcome = self.try_once(job).await;
+            match outcome.as_ref().err() {
+                Some(fault) if fault.is_of_our_way_out() => self.way_out.went_down(fault),
+                fault => {
+                    if shows_a_way_out(job, fault) {
+                        self.way_out.came_back();
+                    }
+                    return outcome;
+                }
+            }
+            sleep(wait_after(waits)).await;
+            waits += 1;
         }
     }
 
@@ -333,6 +354,18 @@ impl Transfer {
     fn count_copy(&self, bytes: u64) {
         Tally::add(&self.tally.stored);
         self.tally.bytes.fetch_add(bytes, Relaxed);
+    }
+}
+
+/// Whether an outcome tells that somebody beyond our way out was met. Other sources than plain hosts go by no such way, and
+/// what was refused before it left says nothing.
+fn shows_a_way_out(job: &Job, fault: Option<&AttachmentFault>) -> bool {
+    let was_met = |fault: &AttachmentFault| {
+        fault.http_status.is_some() || matches!(fault.code, Code::Unavailable | Code::Timeout | Code::TlsInvalid)
+    };
+    match job.source {
+        Source::Http(_) => fault.is_none_or(was_met),
+        Source::S3 { .. } | Source::Gcs { .. } | Source::AzureBlob(_) | Source::File(_) | Source::Text(_) => false,
     }
 }
 

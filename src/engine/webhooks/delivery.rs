@@ -41,6 +41,8 @@ const LOOK_AGAIN: Duration = Duration::from_secs(300);
 const BROKEN_WAIT: Duration = Duration::from_secs(900);
 /// Receipts that are read at once: a large one takes megabytes, and what is sent of it some kilobytes.
 const READS_AT_ONCE: usize = 4;
+/// How soon a delivery comes back that had no way out.
+const NO_WAY_OUT: Duration = Duration::from_secs(10);
 /// How long a link to a receipt opens it.
 const LINK_LASTS: Duration = Duration::from_secs(24 * 3600);
 
@@ -147,6 +149,10 @@ impl Deliverer {
         match self.prepare(&pending).await {
             Ok(ready) => {
                 let tried = self.send(&pending, ready, place).await;
+                if let Err(PostError::NoWayOut(why)) = &tried {
+                    self.gates.way_out.went_down(why);
+                    return hand_back(NO_WAY_OUT);
+                }
                 let status = tried.as_ref().ok().map(|answered| answered.status);
                 *answer = Some(Answer { endpoint: endpoint.clone(), status });
                 self.judge(&pending, &endpoint, tried, delivery.attempts.saturating_add(1)).await
@@ -197,7 +203,17 @@ impl Deliverer {
     async fn send(&self, pending: &Pending, ready: Ready, place: Place) -> Result<Answered, PostError> {
         let answered = self.webhook.post(self.post(pending, ready)).await;
         crash::point("webhook-sent");
-        place.ended(if answered.is_ok() { Ended::Answered } else { Ended::Silent });
+        match &answered {
+            Ok(_) => {
+                self.gates.way_out.came_back();
+                place.ended(Ended::Answered);
+            }
+            // Nothing was learned of the endpoint.
+            Err(PostError::NoWayOut(_)) => drop(place),
+            Err(PostError::Blocked(_) | PostError::TimedOut(_) | PostError::Unreachable(_)) => {
+                place.ended(Ended::Silent)
+            }
+        }
         answered
     }
 

@@ -21,7 +21,10 @@ fn check(context: &Context) -> Outcome {
         Ok(loaded) => loaded,
         Err(errors) => return refuse(context, configuration_mistakes(&errors)),
     };
-    let mistakes = wiring::check_teams(&loaded);
+    let mut mistakes = wiring::check_teams(&loaded);
+    if let Err(failure) = wiring::way_out(&loaded.config.sources.http) {
+        mistakes.extend(failure.lines);
+    }
     if !mistakes.is_empty() {
         return refuse(context, mistakes);
     }

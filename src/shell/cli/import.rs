@@ -1,6 +1,6 @@
 //! `longshore import`: copies a dataset in this process.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
@@ -160,22 +160,19 @@ fn import_id(args: &ImportArgs, format: Format, source: &Source) -> Result<Impor
 
 /// Opens the teams directory and looks the import's team up, so that a wrong name is told at once.
 async fn known_teams(loaded: &Loaded, team: Option<&TeamId>) -> Result<Arc<dyn Teams>, Failure> {
-    let place = match &loaded.config.teams.source {
-        TeamsSource::File { path } => path.clone(),
-        TeamsSource::Directory { template } => PathBuf::from(template),
-    };
     let table = team.map_or_else(|| "[TEAM]".to_owned(), |team| format!("[{team}]"));
-    if !place.exists() {
-        return Err(no_teams_file(&place, &table));
-    }
+    let (place, what_to_do) = match &loaded.config.teams.source {
+        TeamsSource::File { path } if !path.exists() => return Err(no_teams_file(path, &table)),
+        TeamsSource::File { path } => (path.display().to_string(), format!("add a table {table} to it")),
+        TeamsSource::Directory { template } => (template.clone(), "add it there first, or correct the name".to_owned()),
+    };
     let teams = wiring::teams(loaded)?;
     let Some(id) = team else { return Ok(teams) };
     match teams.team(id).await {
         Ok(Lookup::Known(_)) => Ok(teams),
-        Ok(Lookup::Unknown) => Err(Failure::bad_input(format!(
-            "--team: there is no team {id} in {}: add a table {table} to it",
-            place.display()
-        ))),
+        Ok(Lookup::Unknown) => {
+            Err(Failure::bad_input(format!("--team: there is no team {id} in {place}: {what_to_do}")))
+        }
         Err(error) => Err(Failure::unreachable(format!("teams.source: {error}"))),
     }
 }

@@ -181,9 +181,7 @@ impl Text for TeamsSource {
 
     fn from_text(text: &str) -> Result<Self, String> {
         if text.starts_with("https://") || text.starts_with("http://") {
-            if Endpoint::from_text(text).is_err() || !text.contains("{team}") {
-                return Err(format!("is a directory's URL without {{team}} in it: write {}", Self::EXPECTED));
-            }
+            check_template(text, "{team}").map_err(|why| format!("{why}: write {}", Self::EXPECTED))?;
             return Ok(Self::Directory { template: text.to_owned() });
         }
         file_path(text)
@@ -194,16 +192,36 @@ impl Text for TeamsSource {
     fn to_text(&self) -> String {
         match self {
             Self::File { path } => format!("file:{}", path.to_text()),
-            Self::Directory { template } => match Endpoint::from_text(template) {
-                // Only what holds user-info is rewritten: `url` would escape the braces.
-                Ok(url) if url.expose().username().is_empty() && url.expose().password().is_none() => template.clone(),
-                Ok(url) => url.to_text(),
-                Err(_) => MASK.to_owned(),
-            },
+            Self::Directory { template } => template.clone(),
         }
     }
 }
 text_type!(TeamsSource);
+
+/// Checks a URL of a directory with a `mark` in it. Over plain http only this machine is asked: what comes is whom we trust.
+pub(super) fn check_template(text: &str, mark: &str) -> Result<(), String> {
+    if text.matches(mark).count() != 1 {
+        return Err(format!("is a directory's URL without one {mark} in it"));
+    }
+    // A mark in the host would let a name choose whom we ask; `url` refuses its braces there.
+    let url = Endpoint::from_text(text).map_err(|_| format!("is no URL with {mark} in its path or query"))?;
+    let url = url.expose();
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err("holds credentials, which belong into teams.token".to_owned());
+    }
+    let is_here = match url.host() {
+        Some(url::Host::Ipv4(address)) => address.is_loopback(),
+        Some(url::Host::Ipv6(address)) => address.is_loopback(),
+        Some(url::Host::Domain(name)) => name == "localhost",
+        None => false,
+    };
+    match url.scheme() {
+        "https" => Ok(()),
+        "http" if is_here => Ok(()),
+        "http" => Err("asks another machine without TLS".to_owned()),
+        scheme => Err(format!("has the scheme {scheme:?}")),
+    }
+}
 
 /// Returns the path of `file:PATH`, `file:/PATH` or `file:///PATH`.
 fn file_path(text: &str) -> Option<PathBuf> {
@@ -272,7 +290,13 @@ mod tests {
     fn teams_come_from_a_file_or_a_directory() {
         check::<TeamsSource>("file:teams.toml", Ok("file:teams.toml"));
         check::<TeamsSource>("https://teams.test/v1/{team}", Ok("https://teams.test/v1/{team}"));
-        check::<TeamsSource>("https://teams.test/v1", Err("without {team}"));
+        check::<TeamsSource>("http://127.0.0.1:1/{team}?x", Ok("http://127.0.0.1:1/{team}?x"));
+        check::<TeamsSource>("http://localhost/{team}", Ok("http://localhost/{team}"));
+        check::<TeamsSource>("http://teams.test/{team}", Err("without TLS"));
+        check::<TeamsSource>("https://me:hush@teams.test/{team}", Err("teams.token"));
+        check::<TeamsSource>("https://{team}.teams.test/", Err("no URL with {team} in its path"));
+        check::<TeamsSource>("https://teams.test/{team}/{team}", Err("without one {team}"));
+        check::<TeamsSource>("https://teams.test/v1", Err("without one {team}"));
         check::<TeamsSource>("teams.toml", Err("is no source of teams"));
     }
 

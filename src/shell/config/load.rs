@@ -15,12 +15,13 @@ use super::{
 };
 
 /// Keys whose text may be `env:NAME` or `file:PATH`, and whose value no message quotes.
-const SECRET_KEYS: [&str; 6] = [
+const SECRET_KEYS: [&str; 7] = [
     "azure.client_secret",
     "events.url",
     "limits.shared.redis_url",
     "queue.url",
     "sources.http.egress_proxy",
+    "teams.token",
     "webhooks.queue_url",
 ];
 

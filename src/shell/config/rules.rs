@@ -1,10 +1,10 @@
 //! Rules between settings: what each allows only beside, below or without another one.
 
-use super::address::{Endpoint, QueueUrl};
+use super::address::{Endpoint, QueueUrl, TeamsSource, check_template};
 use super::check::Refuse;
 use super::known::show;
 use super::places::Places;
-use super::sections::{Config, SnsTopic};
+use super::sections::{Config, SnsTopic, TeamsConfig};
 use super::text::Text;
 use crate::domain::azure_blob::is_suffix;
 use crate::domain::source::check_object;
@@ -18,6 +18,26 @@ pub(super) fn check(config: &Config, places: &Places, refuse: &mut Refuse<'_>) {
     check_identities(config, refuse);
     check_suffixes(config, refuse);
     check_names(config, refuse);
+    check_teams(config, refuse);
+}
+
+fn check_teams(config: &Config, refuse: &mut Refuse<'_>) {
+    let TeamsConfig { source, token, bucket_url, check_every: _ } = &config.teams;
+    let is_file = matches!(source, TeamsSource::File { .. });
+    for (key, is_set) in [("teams.token", token.is_some()), ("teams.bucket_url", !bucket_url.is_empty())] {
+        if is_file && is_set {
+            refuse(key, "is for a directory: leave it out beside a teams file".to_owned());
+        }
+    }
+    if token.as_ref().is_some_and(|token| !token.expose().bytes().all(|byte| byte.is_ascii_graphic())) {
+        refuse("teams.token", "holds what no token has: write letters, digits and marks without blanks".to_owned());
+    }
+    if !is_file
+        && !bucket_url.is_empty()
+        && let Err(why) = check_template(bucket_url, "{bucket}")
+    {
+        refuse("teams.bucket_url", format!("{why}: write \"https://HOST/PATH/{{bucket}}\""));
+    }
 }
 
 fn check_queues(config: &Config, refuse: &mut Refuse<'_>) {
@@ -116,7 +136,7 @@ fn check_order(config: &Config, places: &Places, refuse: &mut Refuse<'_>) {
 }
 
 const WEB: &[&str] = &["http", "https"];
-const PROXY: &[&str] = &["http", "https", "socks5", "socks5h"];
+const PROXY: &[&str] = &["http", "https", "socks5"];
 const REDIS: &[&str] = &["redis", "rediss"];
 
 /// Returns every endpoint that is set, with its key and the schemes that it may have.

@@ -2,7 +2,6 @@
 //!
 //! The one place to shorten when a feature lands.
 
-use super::address::TeamsSource;
 use super::errors::ConfigError;
 use super::places::Places;
 use super::sections::Config;
@@ -11,10 +10,7 @@ use super::sections::Config;
 type Asks = fn(&Config) -> bool;
 
 /// The keys of features that this version does not have.
-const NOT_YET: [(&str, Asks); 5] = [
-    ("teams.source", |config| matches!(config.teams.source, TeamsSource::Directory { .. })),
-    ("sources.http.egress_proxy", |config| config.sources.http.egress_proxy.is_some()),
-    ("sources.http.bind_address", |config| config.sources.http.bind_address.is_some()),
+const NOT_YET: [(&str, Asks); 2] = [
     ("normalize", |config| !config.normalize.is_empty()),
     ("telemetry.otlp_endpoint", |config| config.telemetry.otlp_endpoint.is_some()),
 ];

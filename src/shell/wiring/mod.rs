@@ -16,7 +16,7 @@ pub use queues::{
     ImportQueue, dead_letters, import_queue, local_events, publisher, task_queue, webhook_backlog, webhook_queue,
 };
 pub use settings::{retry, settings, trusted};
-pub use sources::{FileRoots, aws_identities, budget, fetcher, integration_checks};
+pub use sources::{FileRoots, aws_identities, budget, fetcher, integration_checks, way_out};
 pub use store::{OpenStore, store, store_unproven};
 pub use teams::{check_teams, teams};
 pub use webhooks::{allow_networks, webhook};
@@ -44,10 +44,6 @@ impl From<Trouble> for Failure {
 
 fn bad_setting(key: &str, error: &dyn std::fmt::Display) -> Trouble {
     Trouble::ForGood(Failure::bad_input(format!("{key}: {error}")))
-}
-
-fn not_yet(key: &str) -> Trouble {
-    Trouble::ForGood(Failure::bad_input(format!("{key}: is not supported by this version yet: leave it out")))
 }
 
 /// The worker's own AWS set-up: region by configuration, else by the AWS environment.

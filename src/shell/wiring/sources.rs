@@ -17,7 +17,7 @@ use crate::adapters::fetch::lazy::{LazyChecks, LazyFetcher};
 use crate::adapters::fetch::s3::{Addressing, AwsChecks, Region, S3Fetcher, S3SourceOptions};
 use crate::adapters::fetch::text::TextFetcher;
 use crate::adapters::fetch::token_service::HttpTokenService;
-use crate::adapters::fetch::{ClientError, HttpOptions, Sources};
+use crate::adapters::fetch::{ClientError, EgressProxy, HttpOptions, Sources, WayOut};
 use crate::domain::integration::Cloud;
 use crate::engine::limits::{Paces, SharedPaces};
 use crate::engine::settings::Settings;
@@ -54,12 +54,13 @@ pub async fn budget(config: &Config, settings: &Settings) -> Result<Arc<dyn Budg
     }
 }
 
-/// Makes the fetcher of all sources, at the pace of `paces`.
+/// Makes the fetcher of all sources, at the pace of `paces`. Only plain URLs go by the configured way out.
 ///
 /// # Errors
-/// A machine whose TLS set-up cannot be used, or an `aws.region` that is none.
+/// A machine whose TLS set-up cannot be used, a way out that it does not have, or an `aws.region` that is none.
 pub fn fetcher(config: &Config, paces: Arc<dyn Budget>, roots: FileRoots) -> Result<Arc<dyn Fetcher>, Failure> {
-    let http = HttpFetcher::new(http_options(&config.sources.http), Arc::clone(&paces)).map_err(bad_tls)?;
+    let plain = HttpOptions { way_out: way_out(&config.sources.http)?, ..http_options(&config.sources.http) };
+    let http = HttpFetcher::new(plain, Arc::clone(&paces)).map_err(bad_tls)?;
     Ok(Arc::new(Sources {
         http: Arc::new(http),
         s3: Some(s3_fetcher(config, Arc::clone(&paces))?),
@@ -169,6 +170,22 @@ async fn s3_with(
         },
     };
     S3Fetcher::new(options, identities, budget).map_err(|error| tls_line(&error))
+}
+
+/// By which way plain URLs and webhooks leave.
+///
+/// # Errors
+/// A proxy's URL that cannot be one, or an address that this machine does not have.
+pub fn way_out(http: &HttpSourceConfig) -> Result<WayOut, Failure> {
+    let bad = |key: &str, why: String| Failure::bad_input(format!("sources.http.{key}: {why}"));
+    if let Some(url) = &http.egress_proxy {
+        let proxy = EgressProxy::parse(url.expose()).map_err(|why| bad("egress_proxy", why))?;
+        return Ok(WayOut::Proxy(proxy));
+    }
+    let Some(address) = http.bind_address else { return Ok(WayOut::Direct) };
+    std::net::UdpSocket::bind((address, 0))
+        .map_err(|error| bad("bind_address", format!("{address} is no address of this machine: {error}")))?;
+    Ok(WayOut::From(address))
 }
 
 /// Reads `gs://` sources with the teams' service accounts, or with the worker's own where a team lists the bucket. Google's

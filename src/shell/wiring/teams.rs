@@ -4,20 +4,26 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::not_yet;
+use secrecy::SecretString;
+
+use super::sources::bad_tls;
+use crate::adapters::fetch::service::HttpService;
+use crate::adapters::teams::served::{
+    ANSWER_WITHIN, DirectoryOptions, FRESH, RECORD_BYTES_MAX, STALE_MAX, TeamsDirectory,
+};
 use crate::adapters::teams::{TeamsFile, TeamsOptions, check};
 use crate::ports::teams::Teams;
 use crate::shell::config::{Loaded, TeamsSource, process_environment};
 use crate::shell::exit::{Exit, Failure};
 
-/// Opens the teams directory.
+/// Opens the teams file, or a directory, which is not asked for anything yet.
 ///
 /// # Errors
 /// The mistakes of the file, one line each. A file that is not there has none: then nobody is a team yet.
 pub fn teams(loaded: &Loaded) -> Result<Arc<dyn Teams>, Failure> {
     let path = match &loaded.config.teams.source {
         TeamsSource::File { path } => path,
-        TeamsSource::Directory { .. } => return Err(not_yet("teams.source").into()),
+        TeamsSource::Directory { template } => return directory(loaded, template),
     };
     let teams = TeamsFile::open(path, &teams_options(loaded, path)).map_err(|errors| Failure {
         exit: Exit::BadInput,
@@ -26,7 +32,21 @@ pub fn teams(loaded: &Loaded) -> Result<Arc<dyn Teams>, Failure> {
     Ok(Arc::new(teams))
 }
 
-/// Every mistake of the teams file, one line each.
+fn directory(loaded: &Loaded, template: &str) -> Result<Arc<dyn Teams>, Failure> {
+    let teams = &loaded.config.teams;
+    let service = Arc::new(HttpService::new(ANSWER_WITHIN, RECORD_BYTES_MAX).map_err(bad_tls)?);
+    let options = DirectoryOptions {
+        team_url: template.to_owned(),
+        bucket_url: (!teams.bucket_url.is_empty()).then(|| teams.bucket_url.clone()),
+        token: teams.token.as_ref().map(|token| SecretString::from(token.expose().to_owned())),
+        integration_role_name: loaded.config.aws.integration_role_name.clone(),
+        fresh: FRESH,
+        stale_max: STALE_MAX,
+    };
+    Ok(Arc::new(TeamsDirectory::new(service, options)))
+}
+
+/// Every mistake of the teams file, one line each; a directory is not asked.
 #[must_use]
 pub fn check_teams(loaded: &Loaded) -> Vec<String> {
     let TeamsSource::File { path } = &loaded.config.teams.source else {

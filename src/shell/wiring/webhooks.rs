@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use ipnet::IpNet;
 
-use super::sources::bad_tls;
+use super::sources::{bad_tls, way_out};
 use crate::adapters::fetch::webhook::{HttpWebhook, WebhookOptions};
 use crate::ports::webhook::Webhook;
 use crate::shell::config::Config;
@@ -13,12 +13,13 @@ use crate::shell::exit::Failure;
 /// Makes the sender of webhooks.
 ///
 /// # Errors
-/// A machine whose TLS set-up cannot be used.
+/// A machine whose TLS set-up cannot be used, or a way out that it does not have.
 pub fn webhook(config: &Config) -> Result<Arc<dyn Webhook>, Failure> {
     let options = WebhookOptions {
         allow_networks: allow_networks(config),
         connect_timeout: config.sources.http.connect_timeout.get(),
         timeout: config.webhooks.timeout.get(),
+        way_out: way_out(&config.sources.http)?,
     };
     Ok(Arc::new(HttpWebhook::new(&options).map_err(bad_tls)?))
 }

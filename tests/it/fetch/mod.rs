@@ -3,11 +3,13 @@
 mod bodies;
 mod contract;
 mod hops;
-mod hostile;
+pub(crate) mod hostile;
+pub(crate) mod hostile_urls;
 pub(crate) mod server;
 mod statuses;
-mod tls;
+pub(crate) mod tls;
 mod token_service;
+mod way_out;
 
 use std::collections::HashMap;
 use std::io;
@@ -30,13 +32,13 @@ use rustls::RootCertStore;
 
 /// Names with scripted answers: the n-th look-up of a name gets its n-th answer, later ones the last.
 #[derive(Default)]
-struct Script {
+pub(crate) struct Script {
     answers: HashMap<&'static str, Vec<Vec<IpAddr>>>,
     asked: Mutex<Vec<String>>,
 }
 
 impl Script {
-    fn new(names: &[(&'static str, &[&[&str]])]) -> Arc<Self> {
+    pub(crate) fn new(names: &[(&'static str, &[&[&str]])]) -> Arc<Self> {
         let parse = |answer: &&[&str]| answer.iter().map(|text| text.parse().unwrap()).collect();
         let answers = names.iter().map(|(name, answers)| (*name, answers.iter().map(parse).collect()));
         Arc::new(Self { answers: answers.collect(), asked: Mutex::default() })

@@ -34,7 +34,7 @@ type Reply = dyn Fn(&Asked) -> Vec<Step> + Send + Sync;
 pub(crate) struct Server {
     pub(crate) address: SocketAddr,
     seen: Arc<Mutex<Vec<Asked>>>,
-    connections: Arc<Mutex<usize>>,
+    peers: Arc<Mutex<Vec<SocketAddr>>>,
     task: JoinHandle<()>,
 }
 
@@ -52,9 +52,9 @@ impl Server {
     pub(crate) async fn start_on(address: &str, reply: impl Fn(&Asked) -> Vec<Step> + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind(address).await.expect("a free loopback port");
         let address = listener.local_addr().unwrap();
-        let (seen, connections) = (Arc::default(), Arc::default());
-        let task = tokio::spawn(serve(listener, Arc::new(reply), Arc::clone(&seen), Arc::clone(&connections)));
-        Self { address, seen, connections, task }
+        let (seen, peers) = (Arc::default(), Arc::default());
+        let task = tokio::spawn(serve(listener, Arc::new(reply), Arc::clone(&seen), Arc::clone(&peers)));
+        Self { address, seen, peers, task }
     }
 
     /// A server that always says the same.
@@ -72,17 +72,24 @@ impl Server {
 
     /// Connections that were accepted, whether anything was asked on them or not.
     pub(crate) fn connections(&self) -> usize {
-        *self.connections.lock().unwrap()
+        self.peers.lock().unwrap().len()
+    }
+
+    /// Whom they came from.
+    pub(crate) fn peers(&self) -> Vec<SocketAddr> {
+        self.peers.lock().unwrap().clone()
     }
 }
 
-async fn serve(listener: TcpListener, reply: Arc<Reply>, seen: Arc<Mutex<Vec<Asked>>>, connections: Arc<Mutex<usize>>) {
+async fn serve(
+    listener: TcpListener, reply: Arc<Reply>, seen: Arc<Mutex<Vec<Asked>>>, peers: Arc<Mutex<Vec<SocketAddr>>>,
+) {
     let mut open = JoinSet::new();
     loop {
-        let Ok((stream, _)) = listener.accept().await else {
+        let Ok((stream, peer)) = listener.accept().await else {
             return;
         };
-        *connections.lock().unwrap() += 1;
+        peers.lock().unwrap().push(peer);
         let (reply, seen) = (Arc::clone(&reply), Arc::clone(&seen));
         open.spawn(async move {
             // A client that hangs up is part of many tests.

@@ -18,8 +18,8 @@ use super::{Ledger, Script, fetcher_with, options, read};
 const CERTIFICATE: &[u8] = include_bytes!("tls/certificate.der");
 const KEY: &[u8] = include_bytes!("tls/key.der");
 
-struct TlsServer {
-    port: u16,
+pub(crate) struct TlsServer {
+    pub(crate) port: u16,
     task: JoinHandle<()>,
 }
 
@@ -29,7 +29,7 @@ impl Drop for TlsServer {
     }
 }
 
-async fn serving(steps: Vec<Step>) -> TlsServer {
+pub(crate) async fn serving(steps: Vec<Step>) -> TlsServer {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(KEY));
     let config = rustls::ServerConfig::builder_with_provider(provider)
@@ -66,7 +66,7 @@ fn trusting(roots: RootCertStore) -> HttpFetcher {
     HttpFetcher::with(options(), Arc::<Ledger>::default(), names, roots).unwrap()
 }
 
-fn roots() -> RootCertStore {
+pub(crate) fn roots() -> RootCertStore {
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from(CERTIFICATE)).unwrap();
     roots

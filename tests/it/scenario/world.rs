@@ -299,6 +299,23 @@ impl World {
         String::from_utf8(output.stdout).unwrap()
     }
 
+    /// Runs a command to its end and returns its exit code and what it said on standard error.
+    pub(crate) async fn ends(&self, arguments: &[&str]) -> (Option<i32>, String) {
+        let mut command = self.command(arguments);
+        let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    }
+
+    /// Runs a command with one more variable, asserts that it calls the configuration bad, and returns what it said.
+    pub(crate) async fn refuses(&self, arguments: &[&str], name: &str, value: &str) -> String {
+        let mut command = self.command(arguments);
+        command.env(name, value);
+        let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(64), "{arguments:?}: {said}");
+        said
+    }
+
     /// Runs one worker until the queue is empty.
     pub(crate) async fn run_until_empty(&self, within: Duration) {
         self.worker_until_empty().ends_with(0, within).await;

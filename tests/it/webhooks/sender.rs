@@ -7,21 +7,29 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use longshore::adapters::fetch::resolve::{Names, SystemNames};
-use longshore::adapters::fetch::system_roots;
 use longshore::adapters::fetch::webhook::{HttpWebhook, WebhookOptions};
+use longshore::adapters::fetch::{EgressProxy, WayOut, system_roots};
 use longshore::ports::webhook::{Answered, Post, PostError, Reach, Webhook};
 use longshore::testing::contracts::webhook::{Told, WebhookFixture};
 use tokio::time::Instant;
 
 use super::receiver::{Does, Receiver};
+use crate::fetch::hostile::Secret;
+use crate::fetch::hostile_urls::{names, urls};
+use crate::scenario::proxy::{Kind, PASSWORD, Proxy};
 
 const TIMEOUT: Duration = Duration::from_millis(700);
 
 fn sender(allow: &[&str], names: Arc<dyn Names>) -> HttpWebhook {
+    sender_by(WayOut::Direct, allow, names)
+}
+
+fn sender_by(way_out: WayOut, allow: &[&str], names: Arc<dyn Names>) -> HttpWebhook {
     let options = WebhookOptions {
         allow_networks: allow.iter().map(|network| network.parse().unwrap()).collect(),
         connect_timeout: TIMEOUT,
         timeout: TIMEOUT,
+        way_out,
     };
     HttpWebhook::with(&options, names, system_roots()).unwrap()
 }
@@ -208,3 +216,38 @@ impl WebhookFixture for OverHttp {
 }
 
 longshore::webhook_contract!(OverHttp, #[tokio::test]);
+
+#[tokio::test]
+async fn no_hostile_url_gets_a_webhook() {
+    let secret = Secret::start().await;
+    let sender = sender(&["127.0.0.2/32"], names());
+    let hostile: Vec<String> = urls(secret.port).into_iter().filter(|url| url::Url::parse(url).is_ok()).collect();
+    assert!(hostile.len() >= 300, "{}", hostile.len());
+    for reach in [Reach::Public, Reach::AllowedOnly] {
+        for url in &hostile {
+            check_blocked(&sender, url, reach).await;
+        }
+    }
+    assert_eq!(secret.reached(), 0);
+}
+
+#[tokio::test]
+async fn webhooks_leave_by_the_proxy_and_the_guard_holds_behind_it() {
+    let (mut proxy, receiver) = (Proxy::start(Kind::Http).await, Receiver::start().await);
+    let way_out = WayOut::Proxy(EgressProxy::parse(&proxy.url().parse().unwrap()).unwrap());
+    let sender = sender_by(way_out, &["127.0.0.0/8"], Arc::new(Lying));
+    let url = receiver.url("/hook");
+    for reach in [Reach::Public, Reach::AllowedOnly] {
+        assert_eq!(sender.post(Post { reach, ..post(&url) }).await.unwrap().status, 200);
+    }
+    for url in ["http://metadata.test/", "http://[fd00::1]/", "http://10.0.0.1/"] {
+        check_blocked(&sender, url, Reach::Public).await;
+    }
+    check_blocked(&sender, "http://public.test/", Reach::AllowedOnly).await;
+    let address = url.parse::<url::Url>().unwrap().socket_addrs(|| None).unwrap()[0].to_string();
+    assert!(proxy.asked_for().iter().all(|asked| *asked == address), "{:?}", proxy.asked_for());
+    proxy.go_away();
+    // Another host, so that no connection is there already.
+    let answered = sender.post(post("http://inside.test:1/hook")).await;
+    assert!(matches!(&answered, Err(PostError::NoWayOut(why)) if !why.contains(PASSWORD)), "{answered:?}");
+}

@@ -29,7 +29,7 @@ use super::client::{self, ClientError};
 use super::http_options::HttpOptions;
 use super::part::{self, Part};
 use super::resolve::{Names, SystemNames};
-use super::wire::{Reader, Wire};
+use super::wire::{Reader, Wire, peer};
 use crate::domain::access::Grant;
 use crate::domain::access::azure::AzureTenant;
 use crate::domain::attachment_url::redacted;
@@ -164,7 +164,7 @@ impl AzureFetcher {
         let response = self.wire.send(method, &url, fields).await?;
         hops.push(Hop {
             url: redacted(url.as_str()),
-            address: response.remote_addr().map(|peer| peer.ip()),
+            address: peer(&response),
             status: Some(response.status().as_u16()),
         });
         Ok(response)

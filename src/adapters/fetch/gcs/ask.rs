@@ -9,6 +9,7 @@ use secrecy::ExposeSecret;
 use super::GcsFetcher;
 use super::place::Target;
 use crate::adapters::fetch::part;
+use crate::adapters::fetch::wire::peer;
 use crate::domain::access::Grant;
 use crate::domain::attachment_url::redacted;
 use crate::domain::fault::{AttachmentFault, Code};
@@ -128,7 +129,7 @@ impl GcsFetcher {
         let response = self.wire.send(ask.method.clone(), &url, fields).await?;
         hops.push(Hop {
             url: redacted(url.as_str()),
-            address: response.remote_addr().map(|peer| peer.ip()),
+            address: peer(&response),
             status: Some(response.status().as_u16()),
         });
         Ok(response)

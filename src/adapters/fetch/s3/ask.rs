@@ -8,6 +8,7 @@ use reqwest::{Method, Response};
 use super::address::{Region, Target};
 use super::sign::Signing;
 use super::{S3Fetcher, part};
+use crate::adapters::fetch::wire::peer;
 use crate::domain::access::{AwsReading, Grant};
 use crate::domain::attachment_url::redacted;
 use crate::domain::fault::{AttachmentFault, Code};
@@ -175,7 +176,7 @@ impl S3Fetcher {
         let response = self.wire.send(ask.method.clone(), &located.url, fields).await?;
         hops.push(Hop {
             url: redacted(located.url.as_str()),
-            address: response.remote_addr().map(|peer| peer.ip()),
+            address: peer(&response),
             status: Some(response.status().as_u16()),
         });
         Ok(response)

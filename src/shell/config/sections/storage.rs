@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::shell::config::address::{Endpoint, StoreUrl, TeamsSource};
+use crate::shell::config::secret::Secret;
 use crate::shell::config::text;
 use crate::shell::config::units::TimeSpan;
 
@@ -30,6 +31,12 @@ pub struct StoreConfig {
 pub struct TeamsConfig {
     /// The file or directory.
     pub source: TeamsSource,
+    /// What a directory knows us by.
+    #[serde(with = "text")]
+    #[schemars(with = "String")]
+    pub token: Option<Secret>,
+    /// Where a directory tells whose a bucket is.
+    pub bucket_url: String,
     /// How often a worker looks whether what teams granted is still as it should be; zero: never.
     pub check_every: TimeSpan,
 }

@@ -64,6 +64,8 @@ const PROMISED: &[(&str, &str)] = &[
     ("azure.authority_url", "\"https://login.microsoftonline.com\""),
     ("sources.http.allow_networks", "[]"),
     ("sources.http.allow_plain", "true"),
+    ("teams.token", "\"\""),
+    ("teams.bucket_url", "\"\""),
     ("sources.http.egress_proxy", "\"\""),
     ("sources.http.max_bytes", "\"50GiB\""),
     ("sources.http.connect_timeout", "\"5s\""),

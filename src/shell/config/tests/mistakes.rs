@@ -169,7 +169,7 @@ fn envelopes_are_taken_by_exact_names_only() {
 fn what_is_not_built_yet_is_refused_with_the_rest() {
     let file = format!(
         "[queue]\nurl = \"{SQS}/q\"\ndead_letter = \"{SQS}/d\"\nlease = \"1ms\"\n[events]\nurl = \"{SQS}/e\"\n[webhooks]\nqueue_url = \"{SQS}/w\"\n\
-         [teams]\nsource = \"https://t.test/{{team}}\"\n[sources.http]\negress_proxy = \"http://p:1\"\n[normalize.web]\nquality = 3\n\
+         [normalize.web]\nquality = 3\n\
          [telemetry]\notlp_endpoint = \"http://o\"\n"
     );
     let errors = load_with(&file, &[], unsupported::unsupported).unwrap_err();
@@ -177,20 +177,10 @@ fn what_is_not_built_yet_is_refused_with_the_rest() {
         errors.iter().partition(|error| error.contains("is not supported by this version yet"));
     assert_eq!(rest.len(), 1, "{rest:#?}");
     assert!(rest[0].contains("queue.lease"), "{rest:#?}");
-    for key in [
-        "longshore.toml:10: teams.source",
-        "longshore.toml:12: sources.http.egress_proxy",
-        "longshore.toml:14: normalize",
-        "longshore.toml:16: telemetry.otlp_endpoint",
-    ] {
+    for key in ["longshore.toml:10: normalize", "longshore.toml:12: telemetry.otlp_endpoint"] {
         assert!(not_yet.iter().any(|error| error.starts_with(&format!("{key}: "))), "{key}\nin {not_yet:#?}");
     }
-    assert_eq!(not_yet.len(), 4, "{not_yet:#?}");
-    let errors = load_with("[sources.http]\nbind_address = \"192.0.2.1\"", &[], unsupported::unsupported).unwrap_err();
-    assert!(
-        matches!(&errors[..], [only] if only.starts_with("longshore.toml:2: sources.http.bind_address: ")),
-        "{errors:#?}"
-    );
+    assert_eq!(not_yet.len(), 2, "{not_yet:#?}");
 }
 
 #[test]

@@ -49,6 +49,21 @@ async fn while_the_store_or_the_directory_is_away_no_try_is_counted() {
     assert_eq!((hooks.left().await, hooks.dead().await.len()), (0, 0));
 }
 
+#[tokio::test(start_paused = true)]
+async fn while_our_way_out_is_away_no_try_is_counted() {
+    let hooks = Hooks::new(signed(Some(HOOK)));
+    hooks.end_task("t", None).await;
+    let away = [Does::IsOutOfReach; 100];
+    hooks.endpoints.script(HOOK, &[&away[..], &[Does::Answers(500), Does::Answers(200)]].concat());
+    hooks.deliver_for(Duration::from_secs(3600)).await;
+    let received = hooks.endpoints.received(HOOK);
+    assert_eq!(received.len(), 2);
+    // The first try was the first: the schedule's first wait follows it, and not its hundredth.
+    let waited = received[1].at - received[0].at;
+    assert!(waited < Duration::from_secs(30), "{waited:?}");
+    assert_eq!((hooks.left().await, hooks.dead().await.len()), (0, 0));
+}
+
 /// Every call of ours may fail, workers die at any moment, endpoints fail some times: each webhook arrives, under one id and
 /// with one body.
 #[tokio::test(start_paused = true)]
