@@ -64,9 +64,9 @@ impl Lane {
         (self.in_flight > 0 || now < *until).then_some(fault)
     }
 
-    /// Whether its host has refused everything for some pauses.
+    /// Whether its host has refused everything for some pauses, and others wait for theirs.
     pub(super) fn is_struggling(&self) -> bool {
-        self.pace.is_struggling()
+        self.pace.is_struggling() && !self.waiting.is_empty()
     }
 
     /// Follows what a request showed.

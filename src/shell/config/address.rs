@@ -203,8 +203,10 @@ pub(super) fn check_template(text: &str, mark: &str) -> Result<(), String> {
     if text.matches(mark).count() != 1 {
         return Err(format!("is a directory's URL without one {mark} in it"));
     }
-    // A mark in the host would let a name choose whom we ask; `url` refuses its braces there.
-    let url = Endpoint::from_text(text).map_err(|_| format!("is no URL with {mark} in its path or query"))?;
+    // A mark in the host would let a name choose whom we ask.
+    let authority = text.split_once("://").and_then(|(_, rest)| rest.split(['/', '\\', '?', '#']).next());
+    let url = Endpoint::from_text(text).ok().filter(|_| authority.is_some_and(|authority| !authority.contains(mark)));
+    let url = url.ok_or_else(|| format!("is no URL with {mark} in its path or query"))?;
     let url = url.expose();
     if !url.username().is_empty() || url.password().is_some() {
         return Err("holds credentials, which belong into teams.token".to_owned());

@@ -179,7 +179,7 @@ async fn what_one_team_has_claimed_is_no_other_teams_in_any_mode() {
     google.grant(&namesake, &[US], json!({"readers": ["allUsers"]})).await;
     let their_account = first.table("account").replace(&first.bucket, &second.bucket);
     let their_bucket = second.table("bucket").replace(&second.bucket, &first.bucket);
-    let pattern = second.table("pattern").replace(&second.bucket, "gcs-*");
+    let pattern = third.table("pattern").replace(&third.bucket, "gcs-*");
     let plain = format!("[plain.gcp]\nbuckets = [\"{}\"]\n", first.bucket);
     let url_third = url(&third);
     for (teams, tasks) in [

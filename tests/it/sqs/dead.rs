@@ -59,13 +59,12 @@ async fn others_can_read_why_a_message_died_and_whose_it_is() {
         let shown = pair.sqs.change_message_visibility().queue_url(&pair.dead).receipt_handle(handle);
         shown.visibility_timeout(0).send().await.unwrap();
         assert_eq!(pair.dead_letters().replay(&Chosen::All).await.unwrap(), 1);
-        let again = take_one(&queue).await;
-        assert_eq!(again.message.attributes, delivery.message.attributes, "all ten attributes are back");
-        assert_eq!(again.message.body, delivery.message.body);
-        queue.settle(&again.lease, &Settlement::HandBack { delay: Duration::ZERO }).await.unwrap();
-        let names: Vec<String> =
-            pair.look(&pair.tasks).await[0].message_attributes.as_ref().unwrap().keys().cloned().collect();
-        assert!(names.iter().all(|name| !name.starts_with("longshore-")), "others see what was sent: {names:?}");
+        // Whoever else reads the queue finds what was sent, and nothing of ours.
+        let again = pair.look(&pair.task).await;
+        assert_eq!(again[0].body.as_deref(), Some("not json"));
+        let names: BTreeSet<&str> = again[0].message_attributes.as_ref().unwrap().keys().map(String::as_str).collect();
+        let sent: BTreeSet<&str> = delivery.message.attributes.keys().map(String::as_str).collect();
+        assert_eq!(names, sent, "all ten attributes are back");
     }
 }
 
