@@ -270,7 +270,7 @@ pub struct CheckArgs {
     /// An object that should be readable; may be given several times
     #[arg(long, value_name = "URL")]
     pub url: Vec<String>,
-    /// An origin whose pages should be let in by the buckets' CORS rules, such as https://app.acme.com
+    /// An origin whose pages should be let in by the buckets' CORS rules, such as `https://app.acme.com`
     #[arg(long, value_name = "ORIGIN")]
     pub cors_origin: Option<String>,
 }
