@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use crate::domain::fault::Code;
 use crate::domain::integration::Cloud;
+use crate::domain::settlement::Reason;
 
 /// Counters that only grow, but for what is in hand.
 #[derive(Debug, Default)]
@@ -22,6 +23,8 @@ pub struct Tally {
     pub put_off: AtomicU64,
     /// Messages that went to the dead-letter queue.
     pub dead: AtomicU64,
+    /// The same by their reason, in the order of [`Reason::ALL`].
+    pub dead_by_reason: [AtomicU64; Reason::ALL.len()],
     /// Messages that needed nothing, such as test events.
     pub ignored: AtomicU64,
     /// Deliveries whose lease was lost.
@@ -36,6 +39,8 @@ pub struct Tally {
     pub bytes: AtomicU64,
     /// Tries of attachments after the first.
     pub retries: AtomicU64,
+    /// The same by the code that the try before ended with, in the order of [`Code::ALL`].
+    pub retries_by_code: [AtomicU64; Code::ALL.len()],
     /// Deliveries in hand now.
     pub in_hand: AtomicU64,
     /// Attachments in flight now.
@@ -75,11 +80,19 @@ impl Tally {
 
     /// Counts an attachment that failed for good.
     pub fn add_failed(&self, code: Code) {
-        for (known, counter) in Code::ALL.iter().zip(&self.failed_by_code) {
-            if *known == code {
-                Self::add(counter);
-            }
-        }
+        add_one_of(Code::ALL, &self.failed_by_code, &code);
+    }
+
+    /// Counts a try after one that ended with `code`.
+    pub fn add_retry(&self, code: Code) {
+        Self::add(&self.retries);
+        add_one_of(Code::ALL, &self.retries_by_code, &code);
+    }
+
+    /// Counts a message that went to the dead-letter queue.
+    pub fn add_dead(&self, reason: Reason) {
+        Self::add(&self.dead);
+        add_one_of(Reason::ALL, &self.dead_by_reason, &reason);
     }
 
     /// The attachments that failed for good.
@@ -108,6 +121,13 @@ impl Tally {
             self.webhooks.failed.load(Relaxed),
             self.webhooks.exhausted.load(Relaxed),
         )
+    }
+}
+
+/// Adds one to the counter of `which`, one of `all`.
+fn add_one_of<T: PartialEq>(all: &[T], counters: &[AtomicU64], which: &T) {
+    if let Some((_, counter)) = all.iter().zip(counters).find(|(known, _)| *known == which) {
+        Tally::add(counter);
     }
 }
 

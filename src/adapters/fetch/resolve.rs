@@ -4,9 +4,10 @@
 //! another to the connection. One refused answer refuses the name. Checked answers are kept for a short while, look-ups of one
 //! name are shared, and a slow name server holds up a bounded number of threads.
 
+use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -25,6 +26,13 @@ const CACHED_NAMES_MAX: u64 = 4096;
 /// Look-ups that run at the same time at most: each holds a thread until the name server answers.
 const LOOKUPS_MAX: usize = 64;
 
+/// Look-ups of names below one domain that run at the same time at most: a name server that never answers holds up its own
+/// names, and not everybody's.
+const LOOKUPS_OF_DOMAIN_MAX: usize = 8;
+
+/// Above so many domains those that nobody asks for now are let go.
+const DOMAINS_MAX: usize = 1024;
+
 /// Addresses of one name that are tried at most.
 const ADDRESSES_MAX: usize = 32;
 
@@ -42,22 +50,53 @@ pub trait Names: Send + Sync + 'static {
 #[derive(Debug, Clone)]
 pub struct SystemNames {
     room: Arc<Semaphore>,
+    domains: Arc<Mutex<HashMap<String, Weak<Semaphore>>>>,
 }
 
 impl Default for SystemNames {
     fn default() -> Self {
-        Self { room: Arc::new(Semaphore::new(LOOKUPS_MAX)) }
+        Self { room: Arc::new(Semaphore::new(LOOKUPS_MAX)), domains: Arc::default() }
     }
+}
+
+impl SystemNames {
+    /// The room for names of this host's domain, as long as somebody holds it.
+    fn room_of(&self, host: &str) -> Arc<Semaphore> {
+        let mut domains = self.domains.lock().unwrap_or_else(PoisonError::into_inner);
+        if domains.len() >= DOMAINS_MAX {
+            domains.retain(|_, room| room.strong_count() > 0);
+        }
+        let kept = domains.entry(domain_of(host).to_owned()).or_default();
+        kept.upgrade().unwrap_or_else(|| {
+            let room = Arc::new(Semaphore::new(LOOKUPS_OF_DOMAIN_MAX));
+            *kept = Arc::downgrade(&room);
+            room
+        })
+    }
+}
+
+/// Second-level labels below which a country's registry sells names.
+const REGISTRIES: [&str; 10] = ["co", "com", "net", "org", "ac", "edu", "gov", "or", "ne", "go"];
+
+/// The end of a name that one owner is likely to have: two labels, or three where the last two are a registry's, as `co.uk`.
+fn domain_of(host: &str) -> &str {
+    let host = host.trim_end_matches('.');
+    let mut dots = host.rmatch_indices('.').map(|(at, _)| at);
+    let (Some(last), Some(second)) = (dots.next(), dots.next()) else { return host };
+    let is_registrys = host.len() - last == 3 && REGISTRIES.contains(&&host[second + 1..last]);
+    let from = if is_registrys { dots.next().map_or(0, |third| third + 1) } else { second + 1 };
+    &host[from..]
 }
 
 #[async_trait]
 impl Names for SystemNames {
     async fn addresses(&self, host: &str) -> io::Result<Vec<IpAddr>> {
+        let own = self.room_of(host).acquire_owned().await.map_err(io::Error::other)?;
         let room = Arc::clone(&self.room).acquire_owned().await.map_err(io::Error::other)?;
         let host = host.to_owned();
-        // The permit goes with the thread: a caller that gives up does not end the call to the name server.
+        // The permits go with the thread: a caller that gives up does not end the call to the name server.
         let look_up = move || {
-            let _room = room;
+            let _rooms = (own, room);
             let found = (host.as_str(), 0).to_socket_addrs()?;
             Ok(found.map(|address| address.ip()).collect())
         };
@@ -174,6 +213,25 @@ mod tests {
                 _ => Err(io::Error::other("no such name")),
             }
         }
+    }
+
+    #[test]
+    fn names_of_one_owner_share_their_room() {
+        for (host, domain) in [
+            ("1.slow.evil.com", "evil.com"),
+            ("2.evl.io.", "evl.io"),
+            ("cdn.acme.co.uk", "acme.co.uk"),
+            ("co.uk", "co.uk"),
+            ("acme.co.uk", "acme.co.uk"),
+            ("localhost", "localhost"),
+            ("..", ""),
+        ] {
+            assert_eq!(domain_of(host), domain, "{host}");
+        }
+        let names = SystemNames::default();
+        let held = names.room_of("1.evil.com");
+        assert!(Arc::ptr_eq(&held, &names.room_of("2.evil.com")));
+        assert!(!Arc::ptr_eq(&held, &names.room_of("2.good.com")));
     }
 
     fn names() -> (CheckedNames, Arc<Scripted>) {

@@ -129,6 +129,12 @@ impl Integrations {
         }
         for claimed in team.record.places_of(cloud) {
             let place = claimed.name.strip_prefix("gs://").unwrap_or(&claimed.name).to_owned();
+            // What no task may read is looked at by no check either: internal storage, or what the deployment switched off.
+            if let Err(fault) = self.may_read(team, cloud, &place) {
+                let message = format!("{}: {}", fault.code, fault.message);
+                own.refused.push(Finding::about(cloud.place_check(), &place, Verdict::Bad, message));
+                continue;
+            }
             // A place must not become ours by a role that is not.
             if own.is_ours && self.is_ours(&team.id, &claimed).await? {
                 own.places.push(place);
@@ -137,6 +143,16 @@ impl Integrations {
             }
         }
         Ok(own)
+    }
+
+    /// Whether a task of the team might name an object in this place.
+    fn may_read(&self, team: &KnownTeam, cloud: Cloud, place: &str) -> Result<(), AttachmentFault> {
+        let object = match cloud {
+            Cloud::Aws => format!("s3://{place}/x"),
+            Cloud::Gcp => format!("gs://{place}/x"),
+            Cloud::Azure | Cloud::Http => return Ok(()),
+        };
+        Way::to(&object, &team.record, &self.policy).map(|_| ())
     }
 
     async fn is_ours(&self, team: &TeamId, claimed: &Claimed) -> Result<bool, StoreError> {

@@ -39,7 +39,7 @@ impl Pipeline {
             Settlement::PutOff { .. } => Tally::add(&self.tally.put_off),
             Settlement::DeadLetter(letter) => {
                 warn!(reason = %letter.reason, detail = letter.detail, "dead-lettered a message");
-                Tally::add(&self.tally.dead);
+                self.tally.add_dead(letter.reason);
             }
         }
     }

@@ -185,7 +185,7 @@ impl Transfer {
             match self.retries.next(team, &place, fault.fault(), tried) {
                 Next::After(wait) => {
                     debug!(attachment.id = %job.attachment.id, code = %fault.code, ?wait, "trying an attachment again");
-                    Tally::add(&self.tally.retries);
+                    self.tally.add_retry(fault.code);
                     sleep(wait).await;
                 }
                 Next::GiveUp => return self.give_up(job, &fault, tried).await,

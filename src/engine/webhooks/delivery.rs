@@ -4,7 +4,6 @@
 //! wrong is counted and scheduled; what is away on our side waits and counts nothing.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -295,7 +294,7 @@ impl Deliverer {
 
     fn dead(&self, reason: Reason, detail: String, attempts: u32) -> Settlement {
         warn!(%reason, detail, "dead-lettered a webhook's delivery");
-        self.tally.dead.fetch_add(1, Relaxed);
+        self.tally.add_dead(reason);
         Settlement::DeadLetter(DeadLetter { reason, detail, attempts })
     }
 }

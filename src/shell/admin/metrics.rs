@@ -8,6 +8,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use super::Running;
 use crate::domain::fault::Code;
 use crate::domain::integration::Cloud;
+use crate::domain::settlement::Reason;
 use crate::ports::queue::Depth;
 
 /// Writes all metrics of a worker; `tasks` and `webhooks` are the queues' depths, as far as they could be counted.
@@ -28,9 +29,13 @@ pub(super) fn text(running: &Running, tasks: Option<Depth>, webhooks: Option<Dep
     page.family("bytes_total", "counter", "Bytes of bodies.");
     page.sample("bytes_total", "{direction=\"in\"}", tally.bytes.load(Relaxed));
     page.family("retries_total", "counter", "Tries of attachments after the first.");
-    page.sample("retries_total", "", tally.retries.load(Relaxed));
+    for (code, retries) in Code::ALL.iter().zip(&tally.retries_by_code).filter(|(code, _)| code.is_transient()) {
+        page.sample("retries_total", &format!("{{code=\"{code}\"}}"), retries.load(Relaxed));
+    }
     page.family("dead_letters_total", "counter", "Messages that went to the dead-letter queue.");
-    page.sample("dead_letters_total", "", tally.dead.load(Relaxed));
+    for (reason, dead) in Reason::ALL.iter().zip(&tally.dead_by_reason) {
+        page.sample("dead_letters_total", &format!("{{reason=\"{}\"}}", reason.as_str()), dead.load(Relaxed));
+    }
     page.family("in_flight", "gauge", "What is worked on now.");
     page.sample("in_flight", "{kind=\"message\"}", tally.in_hand.load(Relaxed));
     page.sample("in_flight", "{kind=\"attachment\"}", tally.in_flight.load(Relaxed));

@@ -167,9 +167,9 @@ pub struct EventsArgs {
 pub enum DeadCommand {
     /// Lists them, oldest first
     List {
-        /// At most so many
-        #[arg(long, default_value_t = 100)]
-        limit: usize,
+        /// At most so many; all without it
+        #[arg(long)]
+        limit: Option<usize>,
         /// Which
         #[command(flatten)]
         only: DeadFilter,

@@ -25,7 +25,7 @@ pub(super) async fn run(command: DeadCommand, context: &Context) -> Outcome {
     let dead = wiring::dead_letters(&loaded.config).await?;
     let dead = dead.as_ref();
     match command {
-        DeadCommand::List { limit, only } => list(dead, limit, &only, context).await,
+        DeadCommand::List { limit, only } => list(dead, limit.unwrap_or(usize::MAX), &only, context).await,
         DeadCommand::Show { id } => show(dead, &id, context).await,
         DeadCommand::Replay { ids, all, only } => replay(dead, ids, all, &only, context).await,
         DeadCommand::Purge { ids, only, yes } => purge(dead, ids, &only, yes, context).await,
