@@ -12,7 +12,9 @@ use super::{Report, Wrong};
 /// Checks objects, facts and the number of fetches.
 pub(super) fn check(seen: &Seen, tasks: &[Task<'_>], report: &mut Report) {
     let named = named_objects(seen, tasks, report);
-    let stems: BTreeSet<String> = named.iter().map(|key| stem(key)).collect();
+    // What remains of a race has its facts beside it.
+    let remains = seen.kept.keys().filter(|key| seen.raced && key.contains("/objects/"));
+    let stems: BTreeSet<String> = named.iter().chain(remains).map(|key| stem(key)).collect();
     let (mut objects, mut facts, mut probes, mut claims) = (0, 0, 0, 0);
     for (key, kept) in &seen.kept {
         let kind = key.split('/').nth(1).unwrap_or_default();
