@@ -113,7 +113,8 @@ async fn rolling_restarts(setup: Setup, restarts: usize) {
         old.ends_with(0, Duration::from_secs(30)).await;
         old = new;
     }
-    world.receipts_reach(sent.len(), Duration::from_secs(80)).await;
+    // A message that the one before gave back may come once more, and find its work done.
+    world.announced(&sent, Duration::from_secs(80)).await;
     old.terminate();
     old.ends_with(0, Duration::from_secs(30)).await;
     assert!(busy >= restarts / 2, "only {busy} of {restarts} workers were stopped in mid-work");
