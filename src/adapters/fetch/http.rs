@@ -19,8 +19,7 @@ use super::client::{self, ClientError};
 use super::http_options::HttpOptions;
 use super::part::{Part, range_fields};
 use super::resolve::{Names, SystemNames};
-use super::wire::{Reader, Wire, blocked, host, peer};
-use crate::domain::attachment_url::redacted;
+use super::wire::{Reader, Wire, blocked, hop, host};
 use crate::domain::fault::{AttachmentFault, Code};
 use crate::domain::source::{Place, Source, URL_BYTES_MAX};
 use crate::domain::team::KnownTeam;
@@ -62,7 +61,7 @@ impl HttpFetcher {
             self.wire.budget.request(team, &place(&url)).await;
             let response = self.send(&url, want).await?;
             let status = response.status().as_u16();
-            hops.push(Hop { url: redacted(url.as_str()), address: peer(&response), status: Some(status) });
+            hops.push(hop(&url, &response));
             if !matches!(status, 301 | 302 | 303 | 307 | 308) {
                 return Ok(Answer { response, url, hops });
             }

@@ -27,6 +27,7 @@ mod user_info;
 mod way_out;
 pub mod webhook;
 mod wire;
+mod worded;
 
 use std::sync::Arc;
 

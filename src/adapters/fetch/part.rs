@@ -38,6 +38,26 @@ impl Part {
     }
 }
 
+/// Whether this status is one that [`Part::of`] judges.
+pub(super) fn is_judged(status: u16, want: &Want) -> bool {
+    match want {
+        Want::Body | Want::Head => status == 200,
+        Want::Rest { .. } => matches!(status, 200 | 206 | 412 | 416),
+    }
+}
+
+/// An ETag, with or without its quotes, as a condition's field.
+///
+/// # Errors
+/// `not_found` for a text that can be no object's ETag.
+pub(super) fn quoted(etag: &str) -> Result<HeaderValue, AttachmentFault> {
+    let bare = etag.trim_matches('"');
+    HeaderValue::from_str(&format!("\"{bare}\"")).map_err(|_| {
+        let message = "the state that was asked for has an ETag that no object can have";
+        AttachmentFault::new(Code::NotFound, message)
+    })
+}
+
 fn refused(status: u16, headers: &HeaderMap, host: &str) -> AttachmentFault {
     answer::refusal(status, headers, host, Clock::System.now())
 }

@@ -9,9 +9,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures::StreamExt;
 use futures::stream;
-use reqwest::header::HeaderMap;
+use reqwest::header::{HeaderMap, HeaderValue};
 use reqwest::{Method, Response};
 use rustls::RootCertStore;
+use secrecy::{ExposeSecret, SecretString};
 use tokio::time::timeout;
 use url::Url;
 
@@ -24,6 +25,7 @@ use super::decode::decoded;
 use super::http_options::HttpOptions;
 use super::part::Part;
 use super::resolve::{CheckedNames, Names};
+use crate::domain::attachment_url::redacted;
 use crate::domain::facts::SourceVersion;
 use crate::domain::fault::{AttachmentFault, Code};
 use crate::domain::source::Place;
@@ -161,6 +163,22 @@ impl Wire {
             window: self.options.rate_window,
         }
     }
+}
+
+/// What a request that was answered adds to the task's story.
+pub(super) fn hop(url: &Url, response: &Response) -> Hop {
+    Hop { url: redacted(url.as_str()), address: peer(response), status: Some(response.status().as_u16()) }
+}
+
+/// A token as the field `Authorization`; no log of the client's ever shows it.
+///
+/// # Errors
+/// `internal` for a token that no field can hold.
+pub(super) fn bearer(token: &SecretString) -> Result<HeaderValue, AttachmentFault> {
+    let mut value = HeaderValue::from_str(&format!("Bearer {}", token.expose_secret()))
+        .map_err(|_| AttachmentFault::new(Code::Internal, "the token holds characters that no field can"))?;
+    value.set_sensitive(true);
+    Ok(value)
 }
 
 /// The address that the answer came from, also where a proxy connected us to it.

@@ -5,8 +5,10 @@ use std::sync::Arc;
 use reqwest::Method;
 use reqwest::header::{AUTHORIZATION, HeaderMap};
 
-use super::refusal::{Meaning, Refusal, WORDS_BYTES_MAX, element};
-use super::{AzureFetcher, BlobAddressing, SERVICE_VERSION, bearer};
+use super::refusal::{Meaning, Refusal};
+use super::{AzureFetcher, BlobAddressing, SERVICE_VERSION};
+use crate::adapters::fetch::wire::bearer;
+use crate::adapters::fetch::worded::{WORDS_BYTES_MAX, element};
 use crate::domain::access::Grant;
 use crate::domain::access::azure::AzureTenant;
 use crate::domain::azure_blob::AzureBlob;
@@ -70,7 +72,7 @@ impl AzureFetcher {
         let grant = Grant::AzureTenant(looker.tenant.clone());
         let token = self.credentials.token(AzureUse { team: &looker.team.id, grant: &grant }).await?;
         let mut fields = HeaderMap::new();
-        fields.insert(AUTHORIZATION, bearer(&token)?);
+        fields.insert(AUTHORIZATION, bearer(&token.0)?);
         fields.insert("x-ms-version", SERVICE_VERSION);
         let place = Source::AzureBlob(blob).place();
         self.wire.budget.request(looker.team, &place).await;

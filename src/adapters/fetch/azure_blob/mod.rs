@@ -20,19 +20,19 @@ use base64::engine::general_purpose::STANDARD;
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 use reqwest::{Method, Response};
 use rustls::RootCertStore;
-use secrecy::ExposeSecret;
 
-use self::refusal::{Meaning, Refusal, WORDS_BYTES_MAX};
+use self::refusal::{Meaning, Refusal};
 use super::address_guard::AddressGuard;
 use super::answer::{self, Coding};
 use super::client::{self, ClientError};
 use super::http_options::HttpOptions;
 use super::part::{self, Part};
 use super::resolve::{Names, SystemNames};
-use super::wire::{Reader, Wire, peer};
+use super::wire::{Reader, Wire, bearer, hop};
+use crate::adapters::fetch::part::is_judged;
+use crate::adapters::fetch::worded::WORDS_BYTES_MAX;
 use crate::domain::access::Grant;
 use crate::domain::access::azure::AzureTenant;
-use crate::domain::attachment_url::redacted;
 use crate::domain::azure_blob::AzureBlob;
 use crate::domain::crc::Crc;
 use crate::domain::fault::{AttachmentFault, Code};
@@ -127,7 +127,7 @@ impl AzureFetcher {
         loop {
             let token = self.credentials.token(asked.usage()).await?;
             let response = self.send(asked, &token, &mut hops).await?;
-            if is_answer(response.status().as_u16(), &asked.request.want) {
+            if is_judged(response.status().as_u16(), &asked.request.want) {
                 return self.fetched(asked, response, hops);
             }
             let (status, headers) = (response.status().as_u16(), response.headers().clone());
@@ -154,7 +154,7 @@ impl AzureFetcher {
         let want = &asked.request.want;
         let url = self.addressing.locate(asked.blob)?;
         let mut fields = part::range_fields(want)?;
-        fields.insert(AUTHORIZATION, bearer(token)?);
+        fields.insert(AUTHORIZATION, bearer(&token.0)?);
         fields.insert("x-ms-version", SERVICE_VERSION);
         let method = match want {
             Want::Head => Method::HEAD,
@@ -162,11 +162,7 @@ impl AzureFetcher {
         };
         self.wire.budget.request(&asked.request.team, &asked.place).await;
         let response = self.wire.send(method, &url, fields).await?;
-        hops.push(Hop {
-            url: redacted(url.as_str()),
-            address: peer(&response),
-            status: Some(response.status().as_u16()),
-        });
+        hops.push(hop(&url, &response));
         Ok(response)
     }
 
@@ -190,23 +186,6 @@ impl Fetcher for AzureFetcher {
     async fn forget(&self, team: &TeamId) {
         self.credentials.forget(team).await;
     }
-}
-
-/// Whether this status is one that [`Part::of`] judges.
-fn is_answer(status: u16, want: &Want) -> bool {
-    match want {
-        Want::Body | Want::Head => status == 200,
-        Want::Rest { .. } => matches!(status, 200 | 206 | 412 | 416),
-    }
-}
-
-fn bearer(token: &AzureToken) -> Result<HeaderValue, AttachmentFault> {
-    let mut value = HeaderValue::from_str(&format!("Bearer {}", token.0.expose_secret())).map_err(|_| {
-        AttachmentFault::new(Code::Internal, "Azure's token service gave a token that no header field can hold")
-    })?;
-    // No log of the client's ever shows it.
-    value.set_sensitive(true);
-    Ok(value)
 }
 
 /// The checksums of the whole content that came with an answer: the MD5 that the blob is stored with, and Azure's CRC-64, whose

@@ -7,11 +7,8 @@ use reqwest::header::HeaderMap;
 
 use super::challenge;
 use crate::adapters::fetch::answer;
+use crate::adapters::fetch::worded::{Worded, element, is_code};
 use crate::domain::fault::{AttachmentFault, Code};
-use crate::ports::clock::Clock;
-
-/// Longest error body that is looked at.
-pub(super) const WORDS_BYTES_MAX: usize = 64 << 10;
 
 /// A refusal as storage worded it.
 #[derive(Debug, Clone)]
@@ -78,17 +75,9 @@ impl Refusal {
 
     /// The attachment's fault, with storage's own code and request id beside ours.
     pub(super) fn fault(&self, host: &str, code: Code, words: &str) -> AttachmentFault {
-        // The plain reading of the head knows when to come back.
-        let plain = answer::refusal(self.status, &self.headers, "", Clock::System.now());
-        AttachmentFault {
-            code,
-            message: format!("{host} answered {}: {words}", self.status),
-            http_status: Some(self.status),
-            provider_code: self.code.clone(),
-            request_id: answer::text(&self.headers, "x-ms-request-id"),
-            retry_after: plain.retry_after,
-            is_unreached: false,
-        }
+        let (status, headers) = (self.status, &self.headers);
+        let worded = Worded { who: host, status, headers, code: self.code.as_deref(), request_id: "x-ms-request-id" };
+        worded.fault(code, words)
     }
 }
 
@@ -129,17 +118,6 @@ fn by_code(code: &str) -> Option<Meaning> {
         _ => return None,
     };
     Some(Meaning::Final(code, words))
-}
-
-/// The text of the first element of this name. Storage's errors are flat, and what is found is checked by whoever uses it.
-pub(super) fn element<'a>(xml: &'a str, name: &str) -> Option<&'a str> {
-    let (_, rest) = xml.split_once(&format!("<{name}>"))?;
-    let (text, _) = rest.split_once(&format!("</{name}>"))?;
-    Some(text.trim())
-}
-
-fn is_code(text: &str) -> bool {
-    (1..=64).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_alphanumeric())
 }
 
 #[cfg(test)]

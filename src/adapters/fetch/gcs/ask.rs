@@ -4,14 +4,13 @@ use std::sync::Arc;
 
 use reqwest::header::{ACCEPT_ENCODING, AUTHORIZATION, HeaderMap, HeaderValue, IF_MATCH, RANGE};
 use reqwest::{Method, Response};
-use secrecy::ExposeSecret;
 
 use super::GcsFetcher;
 use super::place::Target;
 use crate::adapters::fetch::part;
-use crate::adapters::fetch::wire::peer;
+use crate::adapters::fetch::part::quoted;
+use crate::adapters::fetch::wire::{bearer, hop};
 use crate::domain::access::Grant;
-use crate::domain::attachment_url::redacted;
 use crate::domain::fault::{AttachmentFault, Code};
 use crate::domain::source::{Pin, Place, Source};
 use crate::domain::team::KnownTeam;
@@ -117,29 +116,14 @@ impl GcsFetcher {
         let url = self.service.locate(&asked.bucket, ask.target, &ask.query)?;
         self.wire.budget.request(&asked.team, &asked.place).await;
         let mut fields = ask.fields.clone();
-        let unusable = |_| AttachmentFault::new(Code::Internal, "the token holds characters that no field can");
-        let mut bearer = HeaderValue::from_str(&format!("Bearer {}", token.0.expose_secret())).map_err(unusable)?;
-        bearer.set_sensitive(true);
-        fields.insert(AUTHORIZATION, bearer);
+        fields.insert(AUTHORIZATION, bearer(&token.0)?);
         // The teams' directory takes only names of projects, which fit a field.
         let project = asked.user_project.as_deref().and_then(|project| HeaderValue::from_str(project).ok());
         if let Some(project) = project {
             fields.insert("x-goog-user-project", project);
         }
         let response = self.wire.send(ask.method.clone(), &url, fields).await?;
-        hops.push(Hop {
-            url: redacted(url.as_str()),
-            address: peer(&response),
-            status: Some(response.status().as_u16()),
-        });
+        hops.push(hop(&url, &response));
         Ok(response)
     }
-}
-
-fn quoted(etag: &str) -> Result<HeaderValue, AttachmentFault> {
-    let bare = etag.trim_matches('"');
-    HeaderValue::from_str(&format!("\"{bare}\"")).map_err(|_| {
-        let message = "the state that was asked for has an ETag that no object can have";
-        AttachmentFault::new(Code::NotFound, message)
-    })
 }

@@ -21,7 +21,7 @@ use url::Url;
 use self::announced::Sums;
 use self::ask::Asked;
 use self::place::Service;
-use self::refusal::{Meaning, Refusal, WORDS_BYTES_MAX};
+use self::refusal::{Meaning, Refusal};
 use super::address_guard::AddressGuard;
 use super::answer::{self, Coding};
 use super::client::{self, ClientError};
@@ -29,6 +29,8 @@ use super::http_options::HttpOptions;
 use super::part::Part;
 use super::resolve::{Names, SystemNames};
 use super::wire::{Reader, Wire};
+use crate::adapters::fetch::part::is_judged;
+use crate::adapters::fetch::worded::WORDS_BYTES_MAX;
 use crate::domain::access::Grant;
 use crate::domain::facts::SourceVersion;
 use crate::domain::fault::{AttachmentFault, Code};
@@ -93,7 +95,7 @@ impl GcsFetcher {
             let token = self.credentials.token(asked.usage()).await?;
             let response = self.send(asked, &token, &asked.object(want)?, &mut hops).await?;
             let status = response.status().as_u16();
-            if is_answer(status, want) {
+            if is_judged(status, want) {
                 return self.fetched(asked, response, hops, want);
             }
             let headers = response.headers().clone();
@@ -169,14 +171,6 @@ impl Fetcher for GcsFetcher {
 
     async fn forget(&self, team: &TeamId) {
         self.credentials.forget(team).await;
-    }
-}
-
-/// Whether this status is one that [`Part::of`] judges.
-fn is_answer(status: u16, want: &Want) -> bool {
-    match want {
-        Want::Body | Want::Head => status == 200,
-        Want::Rest { .. } => matches!(status, 200 | 206 | 412 | 416),
     }
 }
 

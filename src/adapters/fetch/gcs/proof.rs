@@ -11,7 +11,8 @@ use serde_json::Value;
 
 use super::GcsFetcher;
 use super::ask::Asked;
-use super::refusal::{Meaning, Refusal, WORDS_BYTES_MAX};
+use super::refusal::{Meaning, Refusal};
+use crate::adapters::fetch::worded::WORDS_BYTES_MAX;
 use crate::domain::access::Grant;
 use crate::domain::fault::{AttachmentFault, Code};
 use crate::domain::source::Source;

@@ -7,12 +7,8 @@
 use reqwest::header::HeaderMap;
 use serde_json::Value;
 
-use crate::adapters::fetch::answer;
+use crate::adapters::fetch::worded::{Worded, element, is_code};
 use crate::domain::fault::{AttachmentFault, Code};
-use crate::ports::clock::Clock;
-
-/// Longest error body that is looked at.
-pub(super) const WORDS_BYTES_MAX: usize = 64 << 10;
 
 /// A refusal as Google worded it.
 #[derive(Debug, Clone)]
@@ -43,7 +39,8 @@ impl Refusal {
     /// Reads the head and the beginning of the body of an answer.
     pub(super) fn new(status: u16, headers: HeaderMap, body: &[u8]) -> Self {
         let text = String::from_utf8_lossy(body);
-        let reason = reason_in_json(body).or_else(|| reason_in_xml(&text));
+        let reason =
+            reason_in_json(body).or_else(|| element(&text, "Code").filter(|code| is_code(code)).map(str::to_owned));
         Self { status, reason, words: text.to_lowercase(), headers }
     }
 
@@ -81,17 +78,15 @@ impl Refusal {
 
     /// The attachment's fault, with Google's own reason and request id beside ours.
     pub(super) fn fault(&self, bucket: &str, code: Code, words: &str) -> AttachmentFault {
-        // The plain reading of the head knows when to come back.
-        let plain = answer::refusal(self.status, &self.headers, "", Clock::System.now());
-        AttachmentFault {
-            code,
-            message: format!("gs://{bucket} answered {}: {words}", self.status),
-            http_status: Some(self.status),
-            provider_code: self.reason.clone(),
-            request_id: answer::text(&self.headers, "x-guploader-uploadid"),
-            retry_after: plain.retry_after,
-            is_unreached: false,
-        }
+        let (status, headers) = (self.status, &self.headers);
+        let worded = Worded {
+            who: &format!("gs://{bucket}"),
+            status,
+            headers,
+            code: self.reason.as_deref(),
+            request_id: "x-guploader-uploadid",
+        };
+        worded.fault(code, words)
     }
 }
 
@@ -134,19 +129,8 @@ fn by_reason(reason: &str) -> Option<Meaning> {
 fn reason_in_json(body: &[u8]) -> Option<String> {
     let document: Value = serde_json::from_slice(body).ok()?;
     let error = &document["error"];
-    let reason = error["errors"][0]["reason"].as_str().filter(|reason| is_reason(reason));
-    reason.or_else(|| error["status"].as_str().filter(|status| is_reason(status))).map(str::to_owned)
-}
-
-fn reason_in_xml(text: &str) -> Option<String> {
-    let (_, rest) = text.split_once("<Code>")?;
-    let (reason, _) = rest.split_once("</Code>")?;
-    Some(reason.trim()).filter(|reason| is_reason(reason)).map(str::to_owned)
-}
-
-fn is_reason(text: &str) -> bool {
-    (1..=64).contains(&text.len())
-        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_'))
+    let reason = error["errors"][0]["reason"].as_str().filter(|reason| is_code(reason));
+    reason.or_else(|| error["status"].as_str().filter(|status| is_code(status))).map(str::to_owned)
 }
 
 #[cfg(test)]

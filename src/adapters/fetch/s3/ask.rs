@@ -8,9 +8,9 @@ use reqwest::{Method, Response};
 use super::address::{Region, Target};
 use super::sign::Signing;
 use super::{S3Fetcher, part};
-use crate::adapters::fetch::wire::peer;
+use crate::adapters::fetch::part::quoted;
+use crate::adapters::fetch::wire::hop;
 use crate::domain::access::{AwsReading, Grant};
-use crate::domain::attachment_url::redacted;
 use crate::domain::fault::{AttachmentFault, Code};
 use crate::domain::source::{Pin, Place, Source};
 use crate::domain::team::KnownTeam;
@@ -174,19 +174,7 @@ impl S3Fetcher {
         let unusable = |_| AttachmentFault::new(Code::Internal, "the keys hold characters that no field can");
         signing.sign(&mut fields).map_err(unusable)?;
         let response = self.wire.send(ask.method.clone(), &located.url, fields).await?;
-        hops.push(Hop {
-            url: redacted(located.url.as_str()),
-            address: peer(&response),
-            status: Some(response.status().as_u16()),
-        });
+        hops.push(hop(&located.url, &response));
         Ok(response)
     }
-}
-
-fn quoted(etag: &str) -> Result<HeaderValue, AttachmentFault> {
-    let bare = etag.trim_matches('"');
-    HeaderValue::from_str(&format!("\"{bare}\"")).map_err(|_| {
-        let message = "the state that was asked for has an ETag that no object can have";
-        AttachmentFault::new(Code::NotFound, message)
-    })
 }

@@ -22,7 +22,7 @@ use reqwest::Method;
 use rustls::RootCertStore;
 
 use self::ask::{Asked, Spelling, Way};
-use self::refusal::{Meaning, Refusal, WORDS_BYTES_MAX};
+use self::refusal::{Meaning, Refusal};
 use super::address_guard::AddressGuard;
 use super::client::{self, ClientError};
 use super::http_options::HttpOptions;
@@ -30,6 +30,8 @@ use super::part::Part;
 use super::resolve::{Names, SystemNames};
 use super::wire::{Reader, Wire};
 use super::{answer, part};
+use crate::adapters::fetch::part::is_judged;
+use crate::adapters::fetch::worded::WORDS_BYTES_MAX;
 use crate::domain::access::Grant;
 use crate::domain::fault::{AttachmentFault, Code};
 use crate::domain::id::TeamId;
@@ -119,7 +121,7 @@ impl S3Fetcher {
             let way = Way { region, keys, spelling };
             let response = self.send(asked, &way, &asked.object(want)?, &mut hops).await?;
             let status = response.status().as_u16();
-            if is_answer(status, want) {
+            if is_judged(status, want) {
                 return self.fetched(asked, response, hops, want);
             }
             let headers = response.headers().clone();
@@ -203,13 +205,5 @@ impl Fetcher for S3Fetcher {
 
     async fn forget(&self, team: &TeamId) {
         self.credentials.forget(team).await;
-    }
-}
-
-/// Whether this status is one that [`Part::of`] judges.
-fn is_answer(status: u16, want: &Want) -> bool {
-    match want {
-        Want::Body | Want::Head => status == 200,
-        Want::Rest { .. } => matches!(status, 200 | 206 | 412 | 416),
     }
 }

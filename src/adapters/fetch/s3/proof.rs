@@ -9,7 +9,7 @@ use reqwest::{Method, Response};
 
 use super::S3Fetcher;
 use super::ask::{Asked, EXPECTED_OWNER, REQUEST_PAYER, Way};
-use super::refusal::{WORDS_BYTES_MAX, element};
+use crate::adapters::fetch::worded::{WORDS_BYTES_MAX, element};
 use crate::domain::fault::Code;
 use crate::domain::source::{Pin, form_decoded};
 use crate::ports::fetcher::Want;

@@ -8,11 +8,8 @@ use reqwest::header::HeaderMap;
 
 use super::address::Region;
 use crate::adapters::fetch::answer;
+use crate::adapters::fetch::worded::{Worded, element, is_code};
 use crate::domain::fault::{AttachmentFault, Code};
-use crate::ports::clock::Clock;
-
-/// Longest error body that is looked at.
-pub(super) const WORDS_BYTES_MAX: usize = 64 << 10;
 
 /// A refusal as S3 worded it.
 #[derive(Debug, Clone)]
@@ -126,36 +123,21 @@ impl Refusal {
 
     /// The attachment's fault, with S3's own code and request id beside ours.
     pub(super) fn fault(&self, bucket: &str, code: Code, words: &str) -> AttachmentFault {
-        // The plain reading of the head knows when to come back.
-        let plain = answer::refusal(self.status, &self.headers, "", Clock::System.now());
-        AttachmentFault {
-            code,
-            message: format!("s3://{bucket} answered {}: {words}", self.status),
-            http_status: Some(self.status),
-            provider_code: self.code.clone(),
-            request_id: answer::text(&self.headers, "x-amz-request-id"),
-            retry_after: plain.retry_after,
-            is_unreached: false,
-        }
+        let (status, headers) = (self.status, &self.headers);
+        let worded = Worded {
+            who: &format!("s3://{bucket}"),
+            status,
+            headers,
+            code: self.code.as_deref(),
+            request_id: "x-amz-request-id",
+        };
+        worded.fault(code, words)
     }
 }
 
 /// The region that an answer's head names.
 pub(super) fn region_in(headers: &HeaderMap) -> Option<Region> {
     answer::text(headers, "x-amz-bucket-region").and_then(|region| Region::parse(&region))
-}
-
-/// The text of the first element of this name. S3's errors and lists are flat enough to be read so, and what is found is
-/// checked by whoever uses it.
-pub(super) fn element<'a>(xml: &'a str, name: &str) -> Option<&'a str> {
-    let (_, rest) = xml.split_once(&format!("<{name}>"))?;
-    let (text, _) = rest.split_once(&format!("</{name}>"))?;
-    Some(text.trim())
-}
-
-fn is_code(text: &str) -> bool {
-    (1..=64).contains(&text.len())
-        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_'))
 }
 
 #[cfg(test)]
