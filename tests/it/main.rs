@@ -20,6 +20,7 @@ mod grants;
 mod ground;
 mod layering;
 mod proof;
+mod ran;
 mod s3source;
 mod scenario;
 mod sqs;

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{Ground, stored_text, task};
+use super::{Fails, Ground, stored_text, task};
 
 fn rows(report: &str) -> Vec<Vec<String>> {
     let mut reader = csv::ReaderBuilder::new().has_headers(false).from_reader(report.as_bytes());

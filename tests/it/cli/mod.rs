@@ -10,6 +10,8 @@ use serde_json::Value;
 use tempfile::TempDir;
 use tokio::time::Instant;
 
+use crate::ran::Ran;
+
 mod imports;
 mod queue;
 mod signals;
@@ -17,34 +19,20 @@ mod signals;
 /// No command of these tests may take longer.
 const WITHIN: Duration = Duration::from_secs(60);
 
-/// What a command printed and how it ended.
-#[derive(Debug)]
-struct Ran {
-    exit: i32,
-    out: String,
-    err: String,
+/// A failure is one line on standard error: what, where, what to do.
+pub(crate) trait Fails {
+    /// Asserts that it failed so.
+    fn fails(self, exit: i32, says: &str) -> Ran;
 }
 
-impl Ran {
+impl Fails for Ran {
     #[track_caller]
-    fn ends(self, exit: i32) -> Self {
-        assert_eq!(self.exit, exit, "{self:?}");
-        assert!(!self.err.contains("panicked") && !self.err.contains("backtrace"), "{self:?}");
-        self
-    }
-
-    /// A failure is one line on standard error: what, where, what to do.
-    #[track_caller]
-    fn fails(self, exit: i32, says: &str) -> Self {
+    fn fails(self, exit: i32, says: &str) -> Ran {
         let ran = self.ends(exit);
         let told: Vec<&str> = ran.err.lines().filter(|line| line.starts_with("longshore: ")).collect();
         assert_eq!(told.len(), 1, "{ran:?}");
         assert!(told[0].contains(says), "{told:?} does not say {says:?}");
         ran
-    }
-
-    fn json(&self) -> Vec<Value> {
-        self.out.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 }
 

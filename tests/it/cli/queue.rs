@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{Ground, stored_text, task};
+use super::{Fails, Ground, stored_text, task};
 
 #[test]
 fn a_task_goes_from_submit_to_its_receipt_and_its_event() {

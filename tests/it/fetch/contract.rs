@@ -12,7 +12,8 @@ use longshore::testing::contracts::fetcher::{MemoryOrigin, Origin, keeps_the_con
 use super::server::{Asked, Server, Step, answer, head};
 use super::{fetcher, options};
 
-type Objects = Arc<Mutex<HashMap<String, MemoryObject>>>;
+/// What is there, by target.
+pub(crate) type Objects = Arc<Mutex<HashMap<String, MemoryObject>>>;
 
 struct HttpOrigin {
     server: Server,
@@ -24,7 +25,7 @@ impl HttpOrigin {
     async fn start() -> Self {
         let objects = Objects::default();
         let behind = Arc::clone(&objects);
-        let server = Server::start(move |asked| reply(&behind, asked)).await;
+        let server = Server::start(move |asked| reply(&behind, asked, &PLAIN)).await;
         Self { server, objects, fetcher: Arc::new(fetcher(options())) }
     }
 }
@@ -47,24 +48,33 @@ impl Origin for HttpOrigin {
     }
 }
 
-/// What an honest server of files answers.
-fn reply(objects: &Objects, asked: &Asked) -> Vec<Step> {
+/// How a server words what is not there, what is down and what has changed, and how it tells of ranges that it does not give.
+pub(crate) struct Words {
+    pub(crate) missing: &'static str,
+    pub(crate) down: &'static str,
+    pub(crate) changed: &'static str,
+    pub(crate) ranges: [&'static str; 2],
+}
+
+const PLAIN: Words =
+    Words { missing: "nothing here", down: "down", changed: "changed", ranges: ["", "Accept-Ranges: bytes\r\n"] };
+
+/// What an honest server answers, in these words.
+pub(crate) fn reply(objects: &Objects, asked: &Asked, words: &Words) -> Vec<Step> {
     let mut objects = objects.lock().unwrap();
     let Some(object) = objects.get_mut(&asked.target) else {
-        return answer(404, "", b"nothing here");
+        return answer(404, "", words.missing.as_bytes());
     };
     if object.failures > 0 {
         object.failures -= 1;
-        return answer(503, "", b"down");
+        return answer(503, "", words.down.as_bytes());
     }
     let etag = object.version.etag.clone();
     let mut fields = etag.as_ref().map_or(String::new(), |etag| format!("ETag: {etag}\r\n"));
-    if object.ranges {
-        fields += "Accept-Ranges: bytes\r\n";
-    }
+    fields += words.ranges[usize::from(object.ranges)];
     let expected = asked.fields.get("if-match");
     if expected.is_some() && object.ranges && expected != etag.as_ref() {
-        return answer(412, "", b"changed");
+        return answer(412, "", words.changed.as_bytes());
     }
     let size = object.bytes.len();
     let range = asked.fields.get("range").filter(|_| object.ranges);

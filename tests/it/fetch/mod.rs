@@ -1,7 +1,7 @@
 //! The fetchers against servers that behave, servers that do not, and URLs that mean harm. Loopback only.
 
 mod bodies;
-mod contract;
+pub(crate) mod contract;
 mod hops;
 pub(crate) mod hostile;
 pub(crate) mod hostile_urls;

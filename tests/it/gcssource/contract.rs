@@ -1,8 +1,5 @@
 //! The contract suite, on a stand-in of Google Cloud Storage that serves what the suite puts, with the ETags that it names.
 
-use std::collections::HashMap;
-use std::sync::Mutex;
-
 use async_trait::async_trait;
 use longshore::adapters::memory::fetcher::MemoryObject;
 use longshore::testing::contracts::fetcher::{Origin, keeps_the_contract};
@@ -10,9 +7,8 @@ use longshore::testing::contracts::fetcher::{Origin, keeps_the_contract};
 use super::google::fetcher;
 use super::objects::AnyToken;
 use super::*;
-use crate::fetch::server::{Asked, Server, Step, answer, head};
-
-type Objects = Arc<Mutex<HashMap<String, MemoryObject>>>;
+use crate::fetch::contract::{Objects, Words, reply};
+use crate::fetch::server::Server;
 
 /// The fetcher with the rights that the suite leaves out.
 struct Granted(GcsFetcher);
@@ -34,7 +30,7 @@ impl GcsOrigin {
     async fn start() -> Self {
         let objects = Objects::default();
         let behind = Arc::clone(&objects);
-        let server = Server::start(move |asked| reply(&behind, asked)).await;
+        let server = Server::start(move |asked| reply(&behind, asked, &GOOGLES)).await;
         let fetcher = Arc::new(Granted(fetcher(&server.url(""), Arc::new(AnyToken))));
         Self { _server: server, objects, fetcher }
     }
@@ -56,41 +52,13 @@ impl Origin for GcsOrigin {
     }
 }
 
-fn reply(objects: &Objects, asked: &Asked) -> Vec<Step> {
-    let mut objects = objects.lock().unwrap();
-    let Some(object) = objects.get_mut(&asked.target) else {
-        return answer(404, "", b"<Error><Code>NoSuchKey</Code></Error>");
-    };
-    if object.failures > 0 {
-        object.failures -= 1;
-        return answer(503, "", b"<Error><Code>ServiceUnavailable</Code></Error>");
-    }
-    let etag = object.version.etag.clone();
-    let mut fields = etag.as_ref().map_or(String::new(), |etag| format!("ETag: {etag}\r\n"));
-    if !object.ranges {
-        fields += "Accept-Ranges: none\r\n";
-    }
-    let expected = asked.fields.get("if-match");
-    if expected.is_some() && object.ranges && expected != etag.as_ref() {
-        return answer(412, "", b"<Error><Code>PreconditionFailed</Code></Error>");
-    }
-    let size = object.bytes.len();
-    let range = asked.fields.get("range").filter(|_| object.ranges);
-    let from: usize =
-        range.map_or(0, |range| range.trim_start_matches("bytes=").trim_end_matches('-').parse().unwrap());
-    if range.is_some() {
-        fields += &format!("Content-Range: bytes {from}-{}/{size}\r\n", size - 1);
-    }
-    fields += &format!("Content-Length: {}\r\n", size - from);
-    let mut steps = vec![head(if range.is_some() { 206 } else { 200 }, &fields)];
-    if asked.method != "HEAD" {
-        let breaks = object.truncations > 0;
-        object.truncations -= u32::from(breaks);
-        let end = if breaks { object.cut_after } else { size };
-        steps.push(Step::Send(object.bytes[from..end].to_vec()));
-    }
-    steps
-}
+const GOOGLES: Words = Words {
+    missing: "<Error><Code>NoSuchKey</Code></Error>",
+    down: "<Error><Code>ServiceUnavailable</Code></Error>",
+    changed: "<Error><Code>PreconditionFailed</Code></Error>",
+    // Google gives ranges of everything, unless it says that it does not.
+    ranges: ["Accept-Ranges: none\r\n", ""],
+};
 
 #[tokio::test]
 async fn the_fetcher_of_google_cloud_storage_keeps_the_contract() {

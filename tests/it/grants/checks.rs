@@ -3,8 +3,9 @@
 use aws_credential_types::Credentials;
 use serde_json::{Value, json};
 
-use super::office::{Office, Ran, delegated};
+use super::office::{Office, delegated};
 use crate::bed;
+use crate::ran::Ran;
 use crate::s3source::cloud::{Cloud, EXTERNAL_ID, Plan, allow, client, control, read_and_list, trust};
 use crate::s3source::second_judge::iam;
 use crate::scenario::judge::Judge;

@@ -10,33 +10,12 @@ use tempfile::TempDir;
 use tokio::time::{Instant, sleep};
 
 use crate::bed;
+use crate::ran::Ran;
 use crate::s3source::cloud::Cloud;
 use crate::scenario::process::Child;
 
 /// How long anything of these tests may take on a busy machine.
 const WITHIN: Duration = Duration::from_secs(60);
-
-/// What a command printed and how it ended.
-#[derive(Debug)]
-pub(super) struct Ran {
-    pub(super) exit: i32,
-    pub(super) out: String,
-    pub(super) err: String,
-}
-
-impl Ran {
-    #[track_caller]
-    pub(super) fn ends(self, exit: i32) -> Self {
-        assert_eq!(self.exit, exit, "{self:?}");
-        assert!(!self.err.contains("panicked"), "{self:?}");
-        self
-    }
-
-    /// Each line of what it printed.
-    pub(super) fn json(&self) -> Vec<Value> {
-        self.out.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
-    }
-}
 
 /// Replicas with one store, each with a queue and a teams file of its own.
 pub(super) struct Office {
@@ -120,8 +99,7 @@ impl Office {
     pub(super) async fn run(&self, replica: &str, args: &[&str]) -> Ran {
         let mut command = self.command(replica, args);
         let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        Ran { exit: output.status.code().unwrap_or(-1), out: text(&output.stdout), err: text(&output.stderr) }
+        output.into()
     }
 
     /// Lets a replica work off one task of `team`, and returns what became of each attachment: its text, or its code.

@@ -17,6 +17,7 @@ use tokio::time::{Instant, sleep};
 
 use super::receiver::{Receiver, secret};
 use crate::bed;
+use crate::ran::Ran;
 use crate::sqs;
 
 /// No command of these tests may take longer.
@@ -48,26 +49,6 @@ struct SqsQueues {
     tasks: String,
     dead: String,
     webhooks: String,
-}
-
-/// What a command printed and how it ended.
-#[derive(Debug)]
-pub(super) struct Ran {
-    pub(super) exit: i32,
-    pub(super) out: String,
-    pub(super) err: String,
-}
-
-impl Ran {
-    #[track_caller]
-    pub(super) fn ends(self, exit: i32) -> Self {
-        assert_eq!(self.exit, exit, "{self:?}");
-        self
-    }
-
-    pub(super) fn json(&self) -> Vec<Value> {
-        self.out.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
-    }
 }
 
 impl Bay {
@@ -188,8 +169,7 @@ impl Bay {
         let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
         let ending = tokio::task::spawn_blocking(move || child.wait_with_output().unwrap());
         let output = tokio::time::timeout(WITHIN, ending).await.expect("no command takes so long").unwrap();
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        Ran { exit: output.status.code().unwrap_or(-1), out: text(&output.stdout), err: text(&output.stderr) }
+        output.into()
     }
 
     /// Runs a worker until its queues are empty, and returns its counts.
