@@ -316,7 +316,7 @@ wait_until_ready() {
 }
 
 start() {
-  local name=$1 port
+  local name=$1 port launched=no
   port=$(first_port "$name")
   if ! pid_of "$name" >/dev/null; then
     if listens "$port"; then
@@ -325,8 +325,12 @@ start() {
     fi
     [ -s "$BED/tls/server.pem" ] || fail "nothing is installed yet: run '$0 install'"
     "launch_$name"
+    launched=yes
   fi
   wait_until_ready "$name"
+  # Queues that were there find their leaders only now. One that is deleted meanwhile takes RabbitMQ 3.10's dead-lettering with
+  # it, and from then on no quorum queue works until the next start.
+  [ "$name$launched" != rabbityes ] || sleep 2
   echo "$name: ready on 127.0.0.1:$port, process $(pid_of "$name")"
 }
 
