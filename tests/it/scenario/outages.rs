@@ -75,7 +75,8 @@ async fn queues_away(setup: Setup, lease: &str) {
     // Whoever held a message may have lost it; what was stored by now must not be fetched again.
     let hit = Hit::now(&world).await;
     way.reopen().await;
-    worker.ends_with(0, Duration::from_secs(100)).await;
+    // What could not be settled comes again when its lease has ended.
+    worker.ends_with(0, Duration::from_secs(200)).await;
     let (report, seen) = world.all_right(&format!("200 tasks, SQS away for {away:?}, a lease of {lease}"), &sent).await;
     eprintln!("   {before} receipts before it came back, {asked} requests until then, {} in all", way.asked().len());
     assert_eq!(fetched_again(&[hit], &seen, &sent), Vec::<String>::new(), "fetched although a copy was there");
@@ -119,12 +120,12 @@ mod long {
 
     #[tokio::test(flavor = "multi_thread")]
     async fn a_store_that_goes_away_costs_no_second_fetch_on_sqs() {
-        store_away_for(Setup::SqsS3, Duration::from_secs(30)).await;
+        store_away_for(Setup::SqsS3, Duration::from_secs(sized(300, 30))).await;
     }
 
     #[tokio::test(flavor = "multi_thread")]
     async fn a_store_that_goes_away_costs_no_second_fetch_on_fifo_queues() {
-        store_away_for(Setup::FifoS3, Duration::from_secs(sized(30, 5))).await;
+        store_away_for(Setup::FifoS3, Duration::from_secs(sized(300, 5))).await;
     }
 
     #[tokio::test(flavor = "multi_thread")]
