@@ -138,6 +138,13 @@ impl KnownTeam {
 }
 
 impl Team {
+    /// Whether this record grants and allows the same as `other`; limits and callbacks aside.
+    #[must_use]
+    pub fn has_rights_of(&self, other: &Self) -> bool {
+        let Self { allowed_hosts, aws, gcp, azure, normalize: _, limits: _, callback: _ } = self;
+        *allowed_hosts == other.allowed_hosts && *aws == other.aws && *gcp == other.gcp && *azure == other.azure
+    }
+
     /// Whether a plain URL may name `host`.
     #[must_use]
     pub fn allows_host(&self, host: &str) -> bool {

@@ -35,6 +35,8 @@ pub(super) enum CopyEnd {
     Waited,
     /// All that is left waits in its lanes, and will for so long.
     Waits(Duration),
+    /// The team's rights are not what they were: what is left is planned anew.
+    RightsChanged,
     /// The worker was told to let go.
     Cut,
     /// The lease was lost.
@@ -73,8 +75,9 @@ impl Pipeline {
             in_line: InLine::default(),
         };
         let mut running = FuturesUnordered::new();
-        let hold_over = tokio::time::sleep(self.settings.hold_for_copying());
-        tokio::pin!(hold_over);
+        let (hold_over, rights_changed) =
+            (tokio::time::sleep(self.settings.hold_for_copying()), self.rights_changed(team));
+        tokio::pin!(hold_over, rights_changed);
         let (mut looks, mut watch) = (tokio::time::interval(LOOK_EVERY), Watch::default());
         let end = loop {
             while let Some((which, (index, Planned { attachment, way }))) = offering.take() {
@@ -85,6 +88,7 @@ impl Pipeline {
                 () = self.stop.was_cut() => break CopyEnd::Cut,
                 () = held.was_lost() => break CopyEnd::Lost,
                 () = &mut hold_over => break CopyEnd::HoldOver,
+                () = &mut rights_changed => break CopyEnd::RightsChanged,
                 _ = looks.tick() => {
                     let gait = watch.look(&progress, copied.ended);
                     if let Some(wait) = self.goes_back_for(gait, (&team.id, &offering), &copied, held) {

@@ -94,7 +94,7 @@ impl Pipeline {
             CopyEnd::Waited => return Decided::End(hand_back(self.settings.backoff.base)),
             CopyEnd::Waits(delay) if copied.has_begun() => return Decided::End(hand_back(delay)),
             CopyEnd::Waits(delay) => return Decided::End(put_off(delay)),
-            CopyEnd::Cut => return Decided::End(hand_back(Duration::ZERO)),
+            CopyEnd::Cut | CopyEnd::RightsChanged => return Decided::End(hand_back(Duration::ZERO)),
             CopyEnd::HoldOver if copied.stored_any() => {
                 return Decided::End(hand_back(self.settings.backoff.base));
             }

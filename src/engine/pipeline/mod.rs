@@ -5,7 +5,7 @@
 //! receipt it finds again, under the same id, rather than trusting that somebody has.
 //!
 //! One file a step: [`isolation`] (beside others, or alone), [`decoding`], [`deciding`] (with [`copying`] in its middle: all
-//! attachments of one task), [`announcing`], [`settling`]. A message of several tasks is led by [`objects`].
+//! attachments of one task, and [`rights`] beside it), [`announcing`], [`settling`]. A message of several tasks is led by [`objects`].
 
 mod announcing;
 mod copying;
@@ -14,6 +14,7 @@ mod decoding;
 mod isolation;
 mod objects;
 mod offering;
+mod rights;
 mod settling;
 
 use std::sync::Arc;

@@ -371,3 +371,30 @@ async fn a_bucket_that_another_team_claimed_is_refused() {
     let other = world.events.events().pop().unwrap();
     assert!(std::str::from_utf8(&other.body).unwrap().contains("bucket_not_allowed"));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_task_in_work_goes_on_with_the_rights_that_its_team_has_now() {
+    let world = World::new();
+    let allows = |hosts: &[&str]| longshore::domain::team::Team {
+        allowed_hosts: hosts.iter().map(|host| (*host).to_owned()).collect(),
+        ..Default::default()
+    };
+    world.teams.put("acme", allows(&["q", "h"]));
+    world.put("https://q/quick", MemoryObject::new("hello"));
+    world.put("https://h/slow", MemoryObject { head_delay: Duration::from_secs(60), ..MemoryObject::new("slow") });
+    world.send(&task("t", &["https://q/quick", "https://h/slow"])).await;
+    let taking_away = async {
+        sleep(Duration::from_secs(10)).await;
+        let limits = longshore::domain::team::TeamLimits { weight: Some(2), ..Default::default() };
+        world.teams.put("acme", longshore::domain::team::Team { limits, ..allows(&["q", "h"]) });
+        sleep(Duration::from_secs(10)).await;
+        assert_eq!(world.fetcher.times_opened(&source("https://h/slow")), 1, "limits are no rights");
+        world.teams.put("acme", allows(&["q"]));
+    };
+    tokio::join!(world.work(), taking_away);
+    let receipt = world.receipt("t", 1).await.unwrap();
+    assert_eq!((receipt.status, receipt.attempt), (Status::Partial, 1), "nothing of it counted as an attempt");
+    assert_eq!(world.fetcher.times_opened(&source("https://h/slow")), 1, "it was not read by the new rights");
+    let refused = receipt.attachments[1].error.as_ref().unwrap();
+    assert_eq!(refused.code, longshore::domain::fault::Code::BlockedAddress);
+}
