@@ -47,11 +47,11 @@ impl Settings {
         self.messages_in_hand.saturating_mul(2).saturating_add(self.messages_looked_at())
     }
 
-    /// How many messages may be received only to be looked at. Moved messages are confirmed after many milliseconds, so only
-    /// many at once are moved quickly; but what is in hand when a process is killed becomes suspicious by it, begun or not.
+    /// How many messages may be received only to be looked at. A moved message is confirmed after some milliseconds, so only many
+    /// at once are moved quickly; but what is in hand when a process is killed becomes suspicious by it, begun or not.
     #[must_use]
     pub fn messages_looked_at(&self) -> usize {
-        self.messages_in_hand
+        self.messages_in_hand.saturating_mul(2)
     }
 
     /// How long attachments are copied within `hold`: the rest is for the receipt and the completion.

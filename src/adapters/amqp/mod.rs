@@ -15,6 +15,7 @@ mod headers;
 mod intake;
 mod ladder;
 mod outbox;
+mod post;
 mod queue;
 mod runtime;
 mod settle;

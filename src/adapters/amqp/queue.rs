@@ -38,7 +38,7 @@ const START_WAIT: Duration = Duration::from_secs(20);
 const LEASE: Duration = Duration::from_secs(30);
 
 /// How many messages of one call of `send` are in flight.
-const SENDS_IN_FLIGHT: usize = 64;
+const SENDS_IN_FLIGHT: usize = 256;
 
 /// A queue of messages on RabbitMQ.
 ///
