@@ -14,8 +14,8 @@ pub struct Policy {
     pub allow_plain: bool,
     /// How far the worker's own identity may read customers' buckets.
     pub cross_account: CrossAccount,
-    /// The store's own bucket, which is nobody's source.
-    pub own_bucket: Option<String>,
+    /// The store's own bucket and those of messages' bodies, which are nobody's source.
+    pub own_buckets: Vec<String>,
     /// What stands behind the account in the hosts of Azure's blobs, such as `blob.core.windows.net`.
     pub azure_suffixes: Vec<String>,
     /// The names of the profiles that there are.
@@ -127,8 +127,9 @@ fn refuse(source: &Source, team: &Team, policy: &Policy) -> Result<(), Attachmen
             Err(AttachmentFault::new(Code::BlockedAddress, message))
         }
         // A store may be asked by S3's protocol and be Google's.
-        Source::S3 { bucket, .. } | Source::Gcs { bucket, .. } if policy.own_bucket.as_ref() == Some(bucket) => {
-            Err(AttachmentFault::new(Code::BucketNotAllowed, "internal storage is never a source"))
+        Source::S3 { bucket, .. } | Source::Gcs { bucket, .. } if policy.own_buckets.contains(bucket) => {
+            let message = "what the deployment itself stores is never a source";
+            Err(AttachmentFault::new(Code::BucketNotAllowed, message))
         }
         Source::Http(_)
         | Source::S3 { .. }
@@ -148,7 +149,7 @@ mod tests {
         let policy = Policy {
             allow_plain: false,
             cross_account: CrossAccount::Off,
-            own_bucket: Some("internal".into()),
+            own_buckets: vec!["internal".into(), "bodies".into()],
             azure_suffixes: vec!["blob.core.windows.net".into()],
             profiles: vec!["standard".into()],
         };
@@ -166,6 +167,7 @@ mod tests {
         check("ftp://ok.com/a", &team, Err(Code::UnsupportedScheme));
         check("s3://bucket/a", &team, Err(Code::IntegrationMissing));
         check("s3://internal/a", &team, Err(Code::BucketNotAllowed));
+        check("s3://bodies/a", &team, Err(Code::BucketNotAllowed));
         check("nonsense", &team, Err(Code::BadUrl));
     }
 

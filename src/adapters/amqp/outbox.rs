@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use lapin::types::ShortString;
 use lapin::BasicProperties;
+use lapin::types::ShortString;
 use tokio::time::{Instant, timeout};
 
 use super::address::Address;

@@ -34,10 +34,7 @@ pub fn settings(config: &Config) -> Settings {
                 CrossAccountConfig::Open => CrossAccount::Open,
                 CrossAccountConfig::Off => CrossAccount::Off,
             },
-            own_bucket: match &config.store.url {
-                StoreUrl::S3 { bucket, .. } => Some(bucket.clone()),
-                StoreUrl::File { .. } => None,
-            },
+            own_buckets: own_buckets(config),
             azure_suffixes: config.sources.azure.host_suffixes.clone(),
             profiles: ["original", "standard"].map(str::to_owned).into(),
         },
@@ -54,6 +51,15 @@ pub fn trusted(config: &Config) -> Trusted {
         topics: config.queue.sns_topics.iter().map(topic).collect(),
         pointer_buckets: config.queue.pointer_buckets.clone(),
     }
+}
+
+/// The store's bucket, and those where others' messages lie.
+fn own_buckets(config: &Config) -> Vec<String> {
+    let store = match &config.store.url {
+        StoreUrl::S3 { bucket, .. } => Some(bucket.clone()),
+        StoreUrl::File { .. } => None,
+    };
+    store.into_iter().chain(config.queue.pointer_buckets.iter().cloned()).collect()
 }
 
 /// How often something is tried in place.

@@ -102,7 +102,7 @@ impl Town {
             policy: Policy {
                 allow_plain: false,
                 cross_account: CrossAccount::Off,
-                own_bucket: None,
+                own_buckets: Vec::new(),
                 azure_suffixes: Vec::new(),
                 profiles: vec!["standard".into()],
             },

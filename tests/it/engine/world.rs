@@ -162,7 +162,7 @@ fn settings() -> Settings {
         policy: Policy {
             allow_plain: true,
             cross_account: CrossAccount::Declared,
-            own_bucket: Some("internal".into()),
+            own_buckets: vec!["internal".into()],
             azure_suffixes: Vec::new(),
             profiles: vec!["standard".into(), "original".into()],
         },
