@@ -7,6 +7,7 @@
     reason = "in a test an unwrap is an assertion, in its helpers too; not every build of this binary has one"
 )]
 
+mod access;
 mod amqp;
 mod azuresource;
 mod bed;
@@ -14,6 +15,7 @@ mod cli;
 mod directory;
 mod engine;
 mod envelopes;
+mod fault_proxy;
 mod fetch;
 mod gcssource;
 mod grants;

@@ -22,15 +22,15 @@ const CONTROL: &str = "http://127.0.0.1:5900";
 const VERSION: &str = "2021-12-02";
 
 /// One customer.
-pub(super) struct Customer {
-    pub(super) tenant: String,
-    pub(super) account: &'static str,
-    pub(super) container: String,
+pub(crate) struct Customer {
+    pub(crate) tenant: String,
+    pub(crate) account: &'static str,
+    pub(crate) container: String,
 }
 
 impl Customer {
     /// A customer in account `teamone` whose tenant has consented and lets us read its container, which holds `a.txt`.
-    pub(super) async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         let customer = Self::stranger("teamone").await;
         customer.consents(true).await;
         customer.grants(&customer.container).await;
@@ -38,7 +38,7 @@ impl Customer {
     }
 
     /// A customer whose tenant nobody knows, and who grants nothing.
-    pub(super) async fn stranger(account: &'static str) -> Self {
+    pub(crate) async fn stranger(account: &'static str) -> Self {
         bed::require("azure");
         bed::require("identity");
         let container = format!("c{}", Uuid::new_v4().simple());
@@ -49,43 +49,43 @@ impl Customer {
     }
 
     /// The team's record as it should be.
-    pub(super) fn grant(&self) -> AzureGrant {
+    pub(crate) fn grant(&self) -> AzureGrant {
         AzureGrant { tenant_id: self.tenant.clone(), accounts: vec![self.account.to_owned()] }
     }
 
     /// A blob's URL; `name` is percent-encoded already, and may have a query.
-    pub(super) fn url(&self, name: &str) -> String {
+    pub(crate) fn url(&self, name: &str) -> String {
         format!("https://{}.{SUFFIX}/{}/{name}", self.account, self.container)
     }
 
     /// The tenant's consent to our application is given or withdrawn.
-    pub(super) async fn consents(&self, consented: bool) {
+    pub(crate) async fn consents(&self, consented: bool) {
         control("apply", &json!({"azure": {"tenants": {(self.tenant.as_str()): {"consented": consented}}}})).await;
     }
 
     /// The tenant lets us read a container of the account.
-    pub(super) async fn grants(&self, container: &str) {
+    pub(crate) async fn grants(&self, container: &str) {
         let grant = json!({"tenant": self.tenant, "account": self.account, "container": container, "write": false});
         control("apply", &json!({"azure": {"grants": [grant]}})).await;
     }
 
     /// The tenant lets us read nothing any more.
-    pub(super) async fn revokes(&self) {
+    pub(crate) async fn revokes(&self) {
         control("revoke", &json!({"tenant": self.tenant})).await;
     }
 
     /// Puts a blob; `name` is percent-encoded already.
-    pub(super) async fn put(&self, name: &str, content: &[u8]) {
+    pub(crate) async fn put(&self, name: &str, content: &[u8]) {
         self.owner("PUT", &format!("/{name}"), &[("x-ms-blob-type", "BlockBlob")], content).await;
     }
 
     /// Does something with the container, or what is in it, as the account's owner.
-    pub(super) async fn owner(&self, method: &str, target: &str, fields: &[(&str, &str)], body: &[u8]) -> Answer {
+    pub(crate) async fn owner(&self, method: &str, target: &str, fields: &[(&str, &str)], body: &[u8]) -> Answer {
         owner(self.account, method, &format!("/{}{target}", self.container), fields, body).await
     }
 
     /// A blob's URL at Azurite itself, with a shared access signature that lets everybody read it.
-    pub(super) fn signed_url(&self, name: &str) -> String {
+    pub(crate) fn signed_url(&self, name: &str) -> String {
         let ends = "2035-01-01T00:00:00Z";
         let resource = format!("/blob/{}/{}/{name}", self.account, self.container);
         let text = ["r", "", ends, &resource, "", "", "", "2018-11-09", "b", "", "", "", "", "", ""].join("\n");
@@ -97,27 +97,27 @@ impl Customer {
     }
 
     /// The requests for the container that came to the gate, each with its status.
-    pub(super) async fn asked(&self) -> Vec<(String, u64)> {
+    pub(crate) async fn asked(&self) -> Vec<(String, u64)> {
         let path = format!("/{}/{}", self.account, self.container);
         journal("azure", |asked| asked.starts_with(&path)).await
     }
 
     /// The requests for tokens of this tenant, each with its status.
-    pub(super) async fn tokens(&self) -> Vec<u64> {
+    pub(crate) async fn tokens(&self) -> Vec<u64> {
         let path = format!("/{}/oauth2/v2.0/token", self.tenant);
         journal("identity", |asked| asked == path).await.into_iter().map(|(_, status)| status).collect()
     }
 }
 
 /// Does something in an account as its owner, with its shared key.
-pub(super) async fn owner(account: &str, method: &str, target: &str, fields: &[(&str, &str)], body: &[u8]) -> Answer {
+pub(crate) async fn owner(account: &str, method: &str, target: &str, fields: &[(&str, &str)], body: &[u8]) -> Answer {
     let answer = as_owner(account, method, target, fields, body).await;
     assert!(answer.status < 300, "{method} {target}: {} {}", answer.status, String::from_utf8_lossy(&answer.body));
     answer
 }
 
 /// The same, whatever is answered.
-pub(super) async fn as_owner(
+pub(crate) async fn as_owner(
     account: &str, method: &str, target: &str, fields: &[(&str, &str)], body: &[u8],
 ) -> Answer {
     let mut fields: Vec<(String, String)> =
@@ -161,6 +161,6 @@ async fn journal(server: &str, is_meant: impl Fn(&str) -> bool) -> Vec<(String, 
 }
 
 /// Sends a request on to the gate.
-pub(super) async fn at_the_gate(method: &str, target: &str, fields: &[(String, String)]) -> Answer {
+pub(crate) async fn at_the_gate(method: &str, target: &str, fields: &[(String, String)]) -> Answer {
     call(GATE, method, target, fields, b"").await
 }

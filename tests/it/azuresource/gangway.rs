@@ -16,7 +16,7 @@ use super::wire::Answer;
 use crate::fetch::server::{Asked, read_head};
 
 /// What becomes of a request.
-pub(super) enum Act {
+pub(crate) enum Act {
     /// It goes to the gate, and what is answered there comes back.
     Pass,
     /// It goes to the gate without these fields, and the answer is changed.
@@ -29,16 +29,16 @@ pub(super) enum Act {
 
 /// A request that came.
 #[derive(Debug, Clone)]
-pub(super) struct Seen {
-    pub(super) asked: Asked,
+pub(crate) struct Seen {
+    pub(crate) asked: Asked,
     /// The tenant of its token.
-    pub(super) tenant: Option<String>,
+    pub(crate) tenant: Option<String>,
 }
 
 type Decide = dyn Fn(&Seen, usize) -> Act + Send + Sync;
 
 /// The listening server; dropped, it is gone.
-pub(super) struct Gangway {
+pub(crate) struct Gangway {
     address: SocketAddr,
     seen: Arc<Mutex<Vec<Seen>>>,
     task: JoinHandle<()>,
@@ -52,7 +52,7 @@ impl Drop for Gangway {
 
 impl Gangway {
     /// A server that does with each request, and its number, what `decide` says.
-    pub(super) async fn open(decide: impl Fn(&Seen, usize) -> Act + Send + Sync + 'static) -> Self {
+    pub(crate) async fn open(decide: impl Fn(&Seen, usize) -> Act + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (seen, decide) = (Arc::<Mutex<Vec<Seen>>>::default(), Arc::new(decide));
@@ -69,17 +69,17 @@ impl Gangway {
         Self { address, seen, task }
     }
 
-    pub(super) fn endpoint(&self) -> String {
+    pub(crate) fn endpoint(&self) -> String {
         format!("http://{}", self.address)
     }
 
-    pub(super) fn seen(&self) -> Vec<Seen> {
+    pub(crate) fn seen(&self) -> Vec<Seen> {
         self.seen.lock().unwrap().clone()
     }
 }
 
 /// An answer of storage's that is no success.
-pub(super) fn refusal(status: u16, code: &str, fields: &[(&str, &str)]) -> Act {
+pub(crate) fn refusal(status: u16, code: &str, fields: &[(&str, &str)]) -> Act {
     let mut all = vec![("x-ms-error-code".to_owned(), code.to_owned())];
     all.extend(fields.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
     let body = format!("<?xml version=\"1.0\"?><Error><Code>{code}</Code></Error>").into_bytes();
@@ -88,7 +88,7 @@ pub(super) fn refusal(status: u16, code: &str, fields: &[(&str, &str)]) -> Act {
 }
 
 /// The challenge of an account that belongs to `tenant`.
-pub(super) fn challenge(tenant: &str) -> Act {
+pub(crate) fn challenge(tenant: &str) -> Act {
     let uri = format!("https://login.microsoftonline.com/{tenant}/oauth2/authorize");
     let field = format!("Bearer authorization_uri={uri} resource_id=https://storage.azure.com");
     refusal(401, "InvalidAuthenticationInfo", &[("www-authenticate", &field)])

@@ -5,10 +5,10 @@ mod access;
 mod blobs;
 mod checks;
 mod contract;
-mod customer;
-mod gangway;
+pub(crate) mod customer;
+pub(crate) mod gangway;
 mod matrix;
-mod program;
+pub(crate) mod program;
 mod wire;
 
 use std::sync::Arc;

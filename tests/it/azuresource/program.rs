@@ -13,43 +13,48 @@ use super::{AUTHORITY, GATE, SUFFIX};
 use crate::bed;
 
 /// A folder with a configuration.
-pub(super) struct Program {
+pub(crate) struct Program {
     folder: TempDir,
 }
 
 /// One attachment's part of a receipt.
-pub(super) struct Copied(Value);
+pub(crate) struct Copied(Value);
 
 impl Copied {
     /// The error's code, or `stored`.
-    pub(super) fn code(&self) -> &str {
+    pub(crate) fn code(&self) -> &str {
         let error = &self.0["error"]["code"];
         error.as_str().unwrap_or_else(|| self.0["status"].as_str().unwrap())
     }
 
-    pub(super) fn provider_code(&self) -> Option<&str> {
+    pub(crate) fn provider_code(&self) -> Option<&str> {
         self.0["error"]["provider_code"].as_str()
     }
 
-    pub(super) fn part(&self, name: &str) -> &Value {
+    pub(crate) fn part(&self, name: &str) -> &Value {
         &self.0[name]
     }
 }
 
 impl Program {
     /// A deployment whose application has the right secret, and that finds storage accounts at the gate.
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::with("secret", GATE)
     }
 
-    pub(super) fn with(secret: &str, endpoint: &str) -> Self {
+    pub(crate) fn with(secret: &str, endpoint: &str) -> Self {
+        Self::proving("client_secret = \"env:AZURE_SECRET\"", secret, endpoint)
+    }
+
+    /// A deployment that proves who it is by this line of its configuration; the file `secret` holds the secret.
+    pub(crate) fn proving(proof: &str, secret: &str, endpoint: &str) -> Self {
         let program = Self { folder: tempfile::tempdir().unwrap() };
         program.write(
             "longshore.toml",
             &format!(
                 "events.url = \"local:\"\nadmin.listen = \"\"\nqueue.max_attempts = 1\n\
                  retry.tries = 3\nretry.base = \"10ms\"\nretry.max = \"50ms\"\n\
-                 [azure]\nclient_id = \"app\"\nclient_secret = \"env:AZURE_SECRET\"\nauthority_url = \"{AUTHORITY}\"\n\
+                 [azure]\nclient_id = \"app\"\n{proof}\nauthority_url = \"{AUTHORITY}\"\n\
                  [sources.azure]\nendpoint_url = \"{endpoint}\"\nhost_suffixes = [\"{SUFFIX}\"]\n"
             ),
         );
@@ -57,19 +62,19 @@ impl Program {
         program
     }
 
-    pub(super) fn write(&self, name: &str, text: &str) {
+    pub(crate) fn write(&self, name: &str, text: &str) {
         fs::write(self.folder.path().join(name), text).unwrap();
     }
 
     /// Adds to the configuration.
-    pub(super) fn append(&self, text: &str) {
+    pub(crate) fn append(&self, text: &str) {
         let path = self.folder.path().join("longshore.toml");
         let whole = fs::read_to_string(&path).unwrap() + text;
         fs::write(path, whole).unwrap();
     }
 
     /// Writes the teams file: each team's name, tenant and storage accounts; without a tenant it has no Azure integration.
-    pub(super) fn teams(&self, teams: &[(&str, Option<&str>, &[&str])]) {
+    pub(crate) fn teams(&self, teams: &[(&str, Option<&str>, &[&str])]) {
         let record = |(team, tenant, accounts): &(&str, Option<&str>, &[&str])| match tenant {
             Some(tenant) => format!("[{team}.azure]\ntenant_id = \"{tenant}\"\naccounts = {accounts:?}\n"),
             None => format!("[{team}]\n"),
@@ -78,7 +83,7 @@ impl Program {
     }
 
     /// Copies `url` for `team`, in a task of its own and in a process of its own.
-    pub(super) async fn copy(&self, team: &str, url: &str) -> Copied {
+    pub(crate) async fn copy(&self, team: &str, url: &str) -> Copied {
         let id = format!("t{}", uuid::Uuid::new_v4().simple());
         let task = json!({"task_id": id, "team": team, "attachments": [url]}).to_string();
         self.run(&["submit", "-"], &task).await;
@@ -90,18 +95,18 @@ impl Program {
     }
 
     /// The content of a stored copy.
-    pub(super) fn content(copied: &Copied) -> Vec<u8> {
+    pub(crate) fn content(copied: &Copied) -> Vec<u8> {
         let uri = copied.part("object")["uri"].as_str().unwrap();
         fs::read(uri.strip_prefix("file://").unwrap()).unwrap()
     }
 
     /// What the workers wrote to standard error.
-    pub(super) fn log(&self) -> String {
+    pub(crate) fn log(&self) -> String {
         fs::read_to_string(self.folder.path().join("log")).unwrap()
     }
 
     /// Every file of the deployment: configuration, queue, store, log.
-    pub(super) fn files(&self) -> Vec<(PathBuf, String)> {
+    pub(crate) fn files(&self) -> Vec<(PathBuf, String)> {
         let (mut folders, mut files) = (vec![self.folder.path().to_owned()], Vec::new());
         while let Some(folder) = folders.pop() {
             for entry in fs::read_dir(folder).unwrap() {
@@ -118,21 +123,21 @@ impl Program {
     }
 
     /// Runs a command that refuses the configuration, and returns what it said.
-    pub(super) async fn refused(&self, args: &[&str]) -> String {
+    pub(crate) async fn refused(&self, args: &[&str]) -> String {
         let ran = self.ended(args, "").await;
         assert_eq!(ran.status.code(), Some(64), "{args:?}:\n{}", self.log());
         self.log()
     }
 
     /// Runs a command to its good end and returns what it printed.
-    pub(super) async fn run(&self, args: &[&str], input: &str) -> String {
+    pub(crate) async fn run(&self, args: &[&str], input: &str) -> String {
         let ran = self.ended(args, input).await;
         assert!(ran.status.success(), "{args:?} ended with {:?}:\n{}", ran.status.code(), self.log());
         String::from_utf8(ran.stdout).unwrap()
     }
 
     /// Runs a command, and returns how it ended and what it printed.
-    pub(super) async fn ends(&self, args: &[&str]) -> (i32, String) {
+    pub(crate) async fn ends(&self, args: &[&str]) -> (i32, String) {
         let ran = self.ended(args, "").await;
         (ran.status.code().unwrap(), String::from_utf8(ran.stdout).unwrap())
     }

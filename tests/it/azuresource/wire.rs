@@ -14,28 +14,28 @@ use crate::bed;
 
 /// What was answered.
 #[derive(Debug, Clone)]
-pub(super) struct Answer {
-    pub(super) status: u16,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
     /// Names in lower case; those of the framing are left out.
-    pub(super) fields: Vec<(String, String)>,
-    pub(super) body: Vec<u8>,
+    pub(crate) fields: Vec<(String, String)>,
+    pub(crate) body: Vec<u8>,
 }
 
 impl Answer {
-    pub(super) fn field(&self, name: &str) -> Option<&str> {
+    pub(crate) fn field(&self, name: &str) -> Option<&str> {
         self.fields.iter().find(|(field, _)| field == name).map(|(_, value)| value.as_str())
     }
 }
 
 /// The certificate authority of the test bed.
-pub(super) fn roots() -> RootCertStore {
+pub(crate) fn roots() -> RootCertStore {
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_file(bed::ca_pem_path()).unwrap()).unwrap();
     roots
 }
 
 /// Sends one request and reads its answer to the end.
-pub(super) async fn call(base: &str, method: &str, target: &str, fields: &[(String, String)], body: &[u8]) -> Answer {
+pub(crate) async fn call(base: &str, method: &str, target: &str, fields: &[(String, String)], body: &[u8]) -> Answer {
     let base = Url::parse(base).unwrap();
     let (host, port) = (base.host_str().unwrap(), base.port().unwrap());
     let stream = TcpStream::connect((host, port)).await.unwrap();

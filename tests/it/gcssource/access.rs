@@ -1,8 +1,6 @@
 //! With whose rights a bucket is read: the team's account's, or the worker's own where the team has none and lists the bucket.
 //! What is refused stays refused, and the journal shows that nobody else asked.
 
-use std::path::Path;
-use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use futures::StreamExt;
@@ -10,9 +8,7 @@ use serde_json::json;
 
 use super::google::{Customer, Google, US};
 use super::*;
-use crate::scenario::http::ask;
-use crate::scenario::origin::{answers, free_port};
-use crate::scenario::process::Child;
+use crate::fault_proxy::FaultProxy;
 
 /// Asks twenty times, and finds one impersonation refused, and nobody at the bucket.
 async fn check_broken(google: &Google, customer: &Customer) {
@@ -147,49 +143,6 @@ async fn another_teams_bucket_is_not_read_with_a_teams_own_account() {
     assert_eq!(google.impersonations(&theirs).await, 0);
 }
 
-/// A fault proxy of the test's own before the gate; dropped, it is gone.
-pub(super) struct Proxy {
-    _child: Child,
-    pub(super) endpoint: String,
-    control: std::net::SocketAddr,
-}
-
-impl Proxy {
-    pub(super) async fn before(google: &Google) -> Self {
-        let [port, control] = [free_port(), free_port()];
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/bed/fault_proxy.py");
-        let child = Command::new("python3")
-            .arg(script)
-            .args(["--listen", &port.to_string(), "--control", &control.to_string()])
-            .args(["--upstream", &google.gate().to_string()])
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .spawn()
-            .unwrap();
-        let control = std::net::SocketAddr::from(([127, 0, 0, 1], control));
-        let proxy = Self { _child: Child::new(child), endpoint: format!("http://127.0.0.1:{port}"), control };
-        answers(control).await;
-        answers(format!("127.0.0.1:{port}").parse().unwrap()).await;
-        proxy
-    }
-
-    /// Breaks the next answer to a GET after so many bytes of its body, which come at this pace.
-    pub(super) async fn cut_next_after(&self, bytes: usize, bytes_per_second: usize) {
-        let cut = json!({"method": "GET", "times": 1, "cut_after": bytes, "rate": bytes_per_second, "reset": true});
-        self.rule(&cut).await;
-    }
-
-    /// Flips one bit of the bodies that so many GETs are answered with; none: of all.
-    pub(super) async fn damage(&self, times: Option<u32>) {
-        self.rule(&json!({"method": "GET", "times": times, "corrupt_at": 3})).await;
-    }
-
-    async fn rule(&self, rule: &serde_json::Value) {
-        let answer = ask(self.control, "POST", "/rules", "", rule.to_string().as_bytes()).await;
-        assert_eq!(answer.status, 200);
-    }
-}
-
 #[tokio::test]
 async fn a_download_goes_on_when_its_token_ends_in_the_middle() {
     const BYTES: usize = 4 << 20;
@@ -197,7 +150,7 @@ async fn a_download_goes_on_when_its_token_ends_in_the_middle() {
     let customer = google.customer().await;
     let content: Vec<u8> = (0..BYTES).map(|at| u8::try_from(at % 251).unwrap()).collect();
     customer.put("large", &content).await;
-    let proxy = Proxy::before(&google).await;
+    let proxy = FaultProxy::before(&google.gate().to_string()).await;
     let fetcher = google.fetcher_at(&proxy.endpoint, google.on_google());
     proxy.cut_next_after(BYTES / 2, 256 << 20).await;
     let mut fetched = open(&fetcher, &customer.record(), object(&customer.bucket, "large")).await.unwrap();

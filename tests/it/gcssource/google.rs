@@ -21,28 +21,28 @@ use crate::scenario::origin::{answers, free_port};
 use crate::scenario::process::Child;
 
 /// The worker's own account.
-pub(super) const US: &str = "longshore@our-project.iam.gserviceaccount.com";
+pub(crate) const US: &str = "longshore@our-project.iam.gserviceaccount.com";
 
 /// The emulator behind the gate, which lets everybody in: for set-up.
 const STORAGE: ([u8; 4], u16) = ([127, 0, 0, 1], 4443);
 
 /// A running cloud; dropped, it is gone.
-pub(super) struct Google {
+pub(crate) struct Google {
     _child: Child,
     identity: SocketAddr,
     gate: SocketAddr,
 }
 
 /// A customer's account and bucket, which holds `a.txt`.
-pub(super) struct Customer {
-    pub(super) account: String,
-    pub(super) uid: String,
-    pub(super) bucket: String,
+pub(crate) struct Customer {
+    pub(crate) account: String,
+    pub(crate) uid: String,
+    pub(crate) bucket: String,
 }
 
 impl Google {
     /// Starts one that knows the worker's own account.
-    pub(super) async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         bed::require("gcs");
         let [identity, gate] = [free_port(), free_port()].map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
         let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/bed/identity_testbed.py");
@@ -60,7 +60,7 @@ impl Google {
     }
 
     /// A customer as it should be: our account may impersonate its own, which may read its bucket.
-    pub(super) async fn customer(&self) -> Customer {
+    pub(crate) async fn customer(&self) -> Customer {
         let id = uuid::Uuid::now_v7().simple().to_string();
         let uid = id[24..].to_owned();
         let account = format!("longshore-{uid}@acme.iam.gserviceaccount.com");
@@ -73,28 +73,28 @@ impl Google {
     }
 
     /// Who may impersonate the customer's account, and what whom may do with its bucket.
-    pub(super) async fn grant(&self, customer: &Customer, token_creators: &[&str], rights: Value) {
+    pub(crate) async fn grant(&self, customer: &Customer, token_creators: &[&str], rights: Value) {
         let accounts = json!({&customer.account: {"token_creators": token_creators}});
         self.apply(json!({"accounts": accounts, "buckets": {&customer.bucket: rights}})).await;
     }
 
-    pub(super) async fn apply(&self, google: Value) {
+    pub(crate) async fn apply(&self, google: Value) {
         self.control("POST", "apply", &json!({"google": google})).await;
     }
 
     /// Ends the tokens of an account.
-    pub(super) async fn revoke(&self, email: &str) {
+    pub(crate) async fn revoke(&self, email: &str) {
         self.control("POST", "revoke", &json!({"email": email})).await;
     }
 
     /// Lets the next requests whose path holds the text fail.
-    pub(super) async fn fail(&self, path: &str, times: u32, status: u16, reason: &str) {
+    pub(crate) async fn fail(&self, path: &str, times: u32, status: u16, reason: &str) {
         let fault = json!({"path": path, "times": times, "status": status, "reason": reason});
         self.control("POST", "fault", &fault).await;
     }
 
     /// Writes the file of a new key of an account, and returns its path.
-    pub(super) async fn key_file(&self, email: &str, folder: &Path) -> PathBuf {
+    pub(crate) async fn key_file(&self, email: &str, folder: &Path) -> PathBuf {
         let key = self.control("POST", "google-key", &json!({"email": email})).await;
         let path = folder.join("key.json");
         std::fs::write(&path, key.to_string()).unwrap();
@@ -109,57 +109,57 @@ impl Google {
     }
 
     /// All that was asked, and by whom, oldest first.
-    pub(super) async fn journal(&self) -> Vec<Value> {
+    pub(crate) async fn journal(&self) -> Vec<Value> {
         self.control("GET", "journal", &json!({})).await.as_array().unwrap().clone()
     }
 
     /// Who asked the gate for anything, in order; nobody's name for a token that is not known.
-    pub(super) async fn readers(&self) -> Vec<String> {
+    pub(crate) async fn readers(&self) -> Vec<String> {
         let entries = self.journal().await;
         let at_gate = entries.iter().filter(|entry| entry["server"] == "gcs");
         at_gate.map(|entry| entry["caller"].as_str().unwrap_or_default().to_owned()).collect()
     }
 
     /// How the gate was asked, in order.
-    pub(super) async fn methods(&self) -> Vec<String> {
+    pub(crate) async fn methods(&self) -> Vec<String> {
         let entries = self.journal().await;
         let at_gate = entries.iter().filter(|entry| entry["server"] == "gcs");
         at_gate.filter_map(|entry| entry["method"].as_str().map(str::to_owned)).collect()
     }
 
     /// What the gate answered, in order.
-    pub(super) async fn statuses(&self) -> Vec<u64> {
+    pub(crate) async fn statuses(&self) -> Vec<u64> {
         let entries = self.journal().await;
         entries.iter().filter(|entry| entry["server"] == "gcs").filter_map(|entry| entry["status"].as_u64()).collect()
     }
 
     /// How often the customer's account was asked to be impersonated, whatever was answered.
-    pub(super) async fn impersonations(&self, customer: &Customer) -> usize {
+    pub(crate) async fn impersonations(&self, customer: &Customer) -> usize {
         let path = format!("/v1/projects/-/serviceAccounts/{}:generateAccessToken", customer.account);
         self.journal().await.iter().filter(|entry| entry["path"] == path.as_str()).count()
     }
 
-    pub(super) fn gate(&self) -> SocketAddr {
+    pub(crate) fn gate(&self) -> SocketAddr {
         self.gate
     }
 
     /// Where tokens are asked for.
-    pub(super) fn identity_url(&self) -> String {
+    pub(crate) fn identity_url(&self) -> String {
         format!("http://{}", self.identity)
     }
 
     /// The URL by which federation ends in an account's token.
-    pub(super) fn impersonation_url(&self, account: &str) -> String {
+    pub(crate) fn impersonation_url(&self, account: &str) -> String {
         format!("{}/v1/projects/-/serviceAccounts/{account}:generateAccessToken", self.identity_url())
     }
 
     /// The environment of a worker on a machine of Google's.
-    pub(super) fn on_google(&self) -> GcpOptions {
+    pub(crate) fn on_google(&self) -> GcpOptions {
         GcpOptions { metadata_host: Some(self.identity.to_string()), ..self.elsewhere() }
     }
 
     /// The environment of a worker that nobody gave an identity.
-    pub(super) fn elsewhere(&self) -> GcpOptions {
+    pub(crate) fn elsewhere(&self) -> GcpOptions {
         GcpOptions {
             metadata_host: Some(format!("127.0.0.1:{}", free_port())),
             iam_endpoint_url: Some(self.identity_url().parse().unwrap()),
@@ -167,23 +167,23 @@ impl Google {
         }
     }
 
-    pub(super) fn fetcher(&self) -> GcsFetcher {
+    pub(crate) fn fetcher(&self) -> GcsFetcher {
         self.fetcher_in(self.on_google())
     }
 
-    pub(super) fn fetcher_in(&self, environment: GcpOptions) -> GcsFetcher {
+    pub(crate) fn fetcher_in(&self, environment: GcpOptions) -> GcsFetcher {
         self.fetcher_at(&format!("http://{}", self.gate), environment)
     }
 
     /// A fetcher that asks another place for objects, such as a proxy before the gate.
-    pub(super) fn fetcher_at(&self, endpoint: &str, environment: GcpOptions) -> GcsFetcher {
+    pub(crate) fn fetcher_at(&self, endpoint: &str, environment: GcpOptions) -> GcsFetcher {
         let service = HttpTokenService::with(RootCertStore::empty()).unwrap();
         fetcher(endpoint, Arc::new(GcpIdentities::new(environment, Arc::new(service))))
     }
 }
 
 /// A fetcher that asks `endpoint`.
-pub(super) fn fetcher(
+pub(crate) fn fetcher(
     endpoint: &str, credentials: Arc<dyn longshore::ports::credentials::GcpCredentials>,
 ) -> GcsFetcher {
     let options = GcsSourceOptions {
@@ -197,7 +197,7 @@ pub(super) fn fetcher(
 
 impl Customer {
     /// The team's record as it should be.
-    pub(super) fn record(&self) -> GcpGrant {
+    pub(crate) fn record(&self) -> GcpGrant {
         GcpGrant {
             service_account: Some(self.account.clone()),
             uid: Some(self.uid.clone()),
@@ -207,18 +207,18 @@ impl Customer {
     }
 
     /// The same in a teams file.
-    pub(super) fn table(&self, team: &str) -> String {
+    pub(crate) fn table(&self, team: &str) -> String {
         let Self { account, uid, bucket } = self;
         format!("[{team}.gcp]\nservice_account = \"{account}\"\nuid = \"{uid}\"\nbuckets = [\"{bucket}\"]\n")
     }
 
     /// Puts an object into the bucket, and returns what the emulator tells of it.
-    pub(super) async fn put(&self, name: &str, bytes: &[u8]) -> Value {
+    pub(crate) async fn put(&self, name: &str, bytes: &[u8]) -> Value {
         self.upload(name, "", bytes).await
     }
 
     /// The same with the bytes of a coding.
-    pub(super) async fn put_coded(&self, name: &str, coding: &str, bytes: &[u8]) -> Value {
+    pub(crate) async fn put_coded(&self, name: &str, coding: &str, bytes: &[u8]) -> Value {
         self.upload(name, &format!("&contentEncoding={coding}"), bytes).await
     }
 
@@ -230,7 +230,7 @@ impl Customer {
         serde_json::from_slice(&answer.body).unwrap()
     }
 
-    pub(super) async fn delete(&self, name: &str) {
+    pub(crate) async fn delete(&self, name: &str) {
         let answer = storage("DELETE", &format!("/storage/v1/b/{}/o/{name}", self.bucket), b"").await;
         assert!(matches!(answer.status, 200 | 204), "{}", answer.status);
     }

@@ -3,10 +3,10 @@
 mod access;
 mod checks;
 mod contract;
-mod google;
+pub(crate) mod google;
 mod identities;
 mod objects;
-mod program;
+pub(crate) mod program;
 mod refusals;
 
 use std::sync::Arc;

@@ -7,25 +7,31 @@ use longshore::domain::digest::Sha256;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::access::Proxy;
 use super::google::{Customer, Google, US};
+use crate::fault_proxy::FaultProxy;
 
 /// A worker's folder, with our own account's key in it.
-struct Ground {
+pub(crate) struct Ground {
     folder: TempDir,
     endpoint: String,
     identity_url: String,
 }
 
 impl Ground {
-    async fn new(google: &Google, endpoint: &str, teams: &str) -> Self {
+    pub(crate) async fn new(google: &Google, endpoint: &str, teams: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         google.key_file(US, folder.path()).await;
-        std::fs::write(folder.path().join("teams.toml"), teams).unwrap();
         let config = "state_dir = \"state\"\nstore.url = \"file:store\"\nevents.url = \"local:\"\nadmin.listen = \"\"\n\
                       queue.max_attempts = 1\nretry.base = \"50ms\"\nretry.tries = 3\n";
         std::fs::write(folder.path().join("longshore.toml"), config).unwrap();
-        Self { folder, endpoint: endpoint.to_owned(), identity_url: google.identity_url() }
+        let ground = Self { folder, endpoint: endpoint.to_owned(), identity_url: google.identity_url() };
+        ground.teams(teams);
+        ground
+    }
+
+    /// Writes the teams file anew.
+    pub(crate) fn teams(&self, teams: &str) {
+        std::fs::write(self.folder.path().join("teams.toml"), teams).unwrap();
     }
 
     async fn run(&self, arguments: &[&str]) -> (i32, String, String) {
@@ -55,7 +61,7 @@ impl Ground {
     }
 
     /// Works off tasks of one attachment each, and returns what became of each team's.
-    async fn work(&self, tasks: &[(&str, &str)]) -> BTreeMap<String, Value> {
+    pub(crate) async fn work(&self, tasks: &[(&str, &str)]) -> BTreeMap<String, Value> {
         let id = uuid::Uuid::now_v7().simple().to_string();
         let task = |(team, url): &(&str, &str)| {
             let url = *url;
@@ -81,7 +87,7 @@ impl Ground {
     }
 
     /// Everything that was written, but the key itself: none of it may hold a secret.
-    fn check_nothing_leaked(&self) {
+    pub(crate) fn check_nothing_leaked(&self) {
         let mut folders = vec![self.folder.path().to_owned()];
         let mut files = 0;
         while let Some(folder) = folders.pop() {
@@ -103,7 +109,7 @@ impl Ground {
     }
 }
 
-fn code(outcome: &Value) -> &str {
+pub(crate) fn code(outcome: &Value) -> &str {
     outcome["error"]["code"].as_str().unwrap_or_else(|| outcome["status"].as_str().unwrap())
 }
 
@@ -194,7 +200,7 @@ async fn what_one_team_has_claimed_is_no_other_teams_in_any_mode() {
         (pattern, &[("pattern", &url_first, "bucket_not_allowed")][..]),
         (plain, &[("plain", &url_first, "bucket_not_allowed")][..]),
     ] {
-        std::fs::write(ground.folder.path().join("teams.toml"), &teams).unwrap();
+        ground.teams(&teams);
         let found = ground.work(&tasks.iter().map(|(team, url, _)| (*team, url.as_str())).collect::<Vec<_>>()).await;
         for (team, _, expected) in tasks {
             assert_eq!(code(&found[*team]), *expected, "{team}");
@@ -239,7 +245,7 @@ async fn an_account_without_the_teams_uid_is_a_mistake_of_the_teams_file() {
 async fn what_google_asks_patience_for_is_tried_again_and_what_is_damaged_is_never_stored() {
     let google = Google::start().await;
     let customer = google.customer().await;
-    let proxy = Proxy::before(&google).await;
+    let proxy = FaultProxy::before(&google.gate().to_string()).await;
     let ground = Ground::new(&google, &proxy.endpoint, &customer.table("acme")).await;
     google.fail(&customer.bucket, 2, 403, "rateLimitExceeded").await;
     proxy.damage(Some(1)).await;
@@ -265,7 +271,7 @@ async fn a_long_download_outlives_its_tokens() {
     google.apply(json!({"accounts": {&customer.account: account}})).await;
     let content: Vec<u8> = (0..BYTES).map(|at| u8::try_from(at * 7 % 251).unwrap()).collect();
     customer.put("large.bin", &content).await;
-    let proxy = Proxy::before(&google).await;
+    let proxy = FaultProxy::before(&google.gate().to_string()).await;
     proxy.cut_next_after(BYTES / 2, BYTES / 4).await;
     let ground = Ground::new(&google, &proxy.endpoint, &customer.table("acme")).await;
     let found = ground.work(&[("acme", &format!("gs://{}/large.bin", customer.bucket))]).await;

@@ -2,6 +2,6 @@
 
 mod checks;
 mod claims;
-mod office;
+pub(crate) mod office;
 mod onboarding;
 mod recognized;

@@ -18,7 +18,7 @@ use crate::scenario::process::Child;
 const WITHIN: Duration = Duration::from_secs(60);
 
 /// Replicas with one store, each with a queue and a teams file of its own.
-pub(super) struct Office {
+pub(crate) struct Office {
     folder: TempDir,
     environment: BTreeMap<String, String>,
     endpoint: String,
@@ -26,13 +26,13 @@ pub(super) struct Office {
 
 impl Office {
     /// A deployment whose worker is the one that `cloud` knows.
-    pub(super) fn of(cloud: &Cloud) -> Self {
+    pub(crate) fn of(cloud: &Cloud) -> Self {
         let [id, secret] = cloud.our_keys();
         Self::with(bed::cloud_endpoint(), id, secret)
     }
 
     /// A deployment with these keys, whose AWS is at `endpoint`.
-    pub(super) fn with(endpoint: &str, id: &str, secret: &str) -> Self {
+    pub(crate) fn with(endpoint: &str, id: &str, secret: &str) -> Self {
         let environment = [
             ("AWS_ACCESS_KEY_ID", id),
             ("AWS_SECRET_ACCESS_KEY", secret),
@@ -47,13 +47,13 @@ impl Office {
     }
 
     /// Gives the replica of this name its teams.
-    pub(super) fn teams(&self, replica: &str, teams: &str) {
+    pub(crate) fn teams(&self, replica: &str, teams: &str) {
         self.write(&format!("{replica}-teams.toml"), teams);
         self.configure(replica, "");
     }
 
     /// Writes the replica's configuration anew, with `more` in it.
-    pub(super) fn configure(&self, replica: &str, more: &str) {
+    pub(crate) fn configure(&self, replica: &str, more: &str) {
         let endpoint = &self.endpoint;
         let text = format!(
             "state_dir = \"{replica}\"\nadmin.listen = \"\"\nqueue.max_attempts = 1\nretry.tries = 1\n\
@@ -64,12 +64,12 @@ impl Office {
     }
 
     /// Sets a variable of the environment for all commands from now on.
-    pub(super) fn set(&mut self, name: &str, value: &str) {
+    pub(crate) fn set(&mut self, name: &str, value: &str) {
         self.environment.insert(name.to_owned(), value.to_owned());
     }
 
     /// Writes a file into the folder where all commands run.
-    pub(super) fn file(&self, name: &str, text: &str) {
+    pub(crate) fn file(&self, name: &str, text: &str) {
         self.write(name, text);
     }
 
@@ -90,20 +90,20 @@ impl Office {
     }
 
     /// Starts a command that goes on until it is dropped.
-    pub(super) fn start(&self, replica: &str, args: &[&str]) -> Child {
+    pub(crate) fn start(&self, replica: &str, args: &[&str]) -> Child {
         let mut command = self.command(replica, args);
         Child::new(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap())
     }
 
     /// Runs a command of the program to its end.
-    pub(super) async fn run(&self, replica: &str, args: &[&str]) -> Ran {
+    pub(crate) async fn run(&self, replica: &str, args: &[&str]) -> Ran {
         let mut command = self.command(replica, args);
         let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
         output.into()
     }
 
     /// Lets a replica work off one task of `team`, and returns what became of each attachment: its text, or its code.
-    pub(super) async fn fetch(&self, replica: &str, team: &str, urls: &[&str]) -> Vec<String> {
+    pub(crate) async fn fetch(&self, replica: &str, team: &str, urls: &[&str]) -> Vec<String> {
         let id = self.submit(replica, team, urls).await;
         self.run(replica, &["worker", "--roles", "ingest", "--until-empty"]).await.ends(0);
         let receipt = self.run(replica, &["--json", "receipt", team, &id]).await.ends(0).json().remove(0);
@@ -111,7 +111,7 @@ impl Office {
     }
 
     /// The same where a worker of the replica is running.
-    pub(super) async fn ask(&self, replica: &str, team: &str, urls: &[&str]) -> Vec<String> {
+    pub(crate) async fn ask(&self, replica: &str, team: &str, urls: &[&str]) -> Vec<String> {
         let id = self.submit(replica, team, urls).await;
         let began = Instant::now();
         loop {
@@ -124,7 +124,7 @@ impl Office {
     }
 
     /// Asks again and again until one attachment's outcome is the wanted one: a change of the teams file takes some seconds.
-    pub(super) async fn ask_until(&self, replica: &str, team: &str, url: &str, wanted: &str) {
+    pub(crate) async fn ask_until(&self, replica: &str, team: &str, url: &str, wanted: &str) {
         let began = Instant::now();
         loop {
             let found = self.ask(replica, team, &[url]).await.remove(0);
@@ -145,7 +145,7 @@ impl Office {
     }
 
     /// Everything that stands in the store and holds `part` in its path, by path.
-    pub(super) fn stored(&self, part: &str) -> BTreeMap<String, String> {
+    pub(crate) fn stored(&self, part: &str) -> BTreeMap<String, String> {
         let (root, mut found) = (self.folder.path().join("store"), BTreeMap::new());
         let mut folders = vec![root.clone()];
         while let Some(folder) = folders.pop() {
@@ -175,6 +175,6 @@ fn outcome(attachment: &Value) -> String {
 }
 
 /// The part of a teams file that holds a delegated role.
-pub(super) fn delegated(team: &str, role_arn: &str, external_id: &str, more: &str) -> String {
+pub(crate) fn delegated(team: &str, role_arn: &str, external_id: &str, more: &str) -> String {
     format!("[{team}.aws]\nrole_arn = \"{role_arn}\"\nexternal_id = \"{external_id}\"\n{more}\n")
 }

@@ -1,8 +1,5 @@
 //! Sessions: one for everybody, a new one when it ends, and downloads that outlive them.
 
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
-
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_sdk_s3::primitives::ByteStream;
@@ -12,6 +9,7 @@ use longshore::adapters::credentials::aws::{AwsIdentities, AwsOptions};
 
 use super::cloud::{Cloud, Plan};
 use super::*;
+use crate::fault_proxy::FaultProxy;
 use crate::fetch::server::{Server, Step};
 
 /// An STS that refuses everything in one way.
@@ -74,56 +72,6 @@ mod long {
     }
 }
 
-/// A fault proxy of the test's own before the test bed's AWS; dropped, it is gone.
-struct Proxy {
-    child: Child,
-    port: u16,
-    control: u16,
-}
-
-impl Proxy {
-    async fn start() -> Self {
-        let free = || {
-            let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-            listener.local_addr().unwrap().port()
-        };
-        let (port, control) = (free(), free());
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/bed/fault_proxy.py");
-        let upstream = bed::cloud_endpoint().strip_prefix("http://").unwrap();
-        let child = Command::new("python3")
-            .arg(script)
-            .args(["--listen", &port.to_string(), "--control", &control.to_string()])
-            .args(["--upstream", upstream])
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let proxy = Self { child, port, control };
-        for _ in 0..200 {
-            let both = [proxy.port, proxy.control].map(|port| std::net::TcpStream::connect(("127.0.0.1", port)));
-            if both.iter().all(Result::is_ok) {
-                return proxy;
-            }
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
-        panic!("the fault proxy does not listen");
-    }
-
-    /// Resets the next answer to a GET after so many bytes of its body.
-    async fn cut_next_after(&self, bytes: usize) {
-        let rule = serde_json::json!({"method": "GET", "times": 1, "cut_after": bytes, "reset": true});
-        super::cloud::call(&format!("127.0.0.1:{}", self.control), "POST", "/rules", &rule).await;
-    }
-}
-
-impl Drop for Proxy {
-    fn drop(&mut self) {
-        // It is ours, and by its own id.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
 #[tokio::test]
 async fn a_download_goes_on_when_its_session_ends_in_the_middle() {
     const BYTES: usize = 16 << 20;
@@ -132,10 +80,9 @@ async fn a_download_goes_on_when_its_session_ends_in_the_middle() {
     let put = cloud.customer().put_object().bucket(&cloud.bucket).key("large");
     put.body(ByteStream::from(content.clone())).send().await.unwrap();
 
-    let proxy = Proxy::start().await;
-    let endpoint = format!("http://127.0.0.1:{}", proxy.port);
-    let (fetcher, grant) = (fetcher(&endpoint, cloud.identities().await), cloud.grant());
-    proxy.cut_next_after(BYTES / 2).await;
+    let proxy = FaultProxy::before(bed::cloud_endpoint().strip_prefix("http://").unwrap()).await;
+    let (fetcher, grant) = (fetcher(&proxy.endpoint, cloud.identities().await), cloud.grant());
+    proxy.cut_next_after(BYTES / 2, 256 << 20).await;
     let mut fetched = open(&fetcher, &grant, object(&cloud.bucket, "large")).await.unwrap();
     assert!(fetched.resumable);
     let mut received = Vec::new();

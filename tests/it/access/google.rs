@@ -1,0 +1,161 @@
+//! Grants on Google Cloud Storage, before token services and a gate that enforce who may act for whom and who may read what.
+
+use serde_json::json;
+
+use super::{Column, Found, ended_in_the_middle};
+use crate::fault_proxy::FaultProxy;
+use crate::gcssource::google::{Customer, Google, US};
+use crate::gcssource::program::{Ground, code};
+
+/// How a customer lets a team in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Way {
+    /// By an account of its own that we may impersonate.
+    Role,
+    /// By a right of our own account.
+    Own,
+    /// By an account of its own, for https URLs.
+    Https,
+}
+
+const BYTES: usize = 12 << 20;
+const NO_PLAIN_HOST: &str = "[TEAM.http]\nallowed_hosts = [\"nowhere.invalid\"]\n";
+
+impl Way {
+    fn record(self, team: &str, customer: &Customer) -> String {
+        match self {
+            Self::Role => customer.table(team),
+            Self::Own => format!("[{team}.gcp]\nbuckets = [\"{}\"]\n", customer.bucket),
+            Self::Https => customer.table(team) + "recognize_https = true\n" + &NO_PLAIN_HOST.replace("TEAM", team),
+        }
+    }
+
+    fn no_record(self, team: &str) -> String {
+        match self {
+            Self::Https => NO_PLAIN_HOST.replace("TEAM", team),
+            Self::Role | Self::Own => format!("[{team}]\n"),
+        }
+    }
+
+    fn url(self, customer: &Customer, name: &str) -> String {
+        match self {
+            Self::Https => format!("https://storage.googleapis.com/{}/{name}", customer.bucket),
+            Self::Role | Self::Own => format!("gs://{}/{name}", customer.bucket),
+        }
+    }
+
+    /// Who is to read.
+    fn reader(self, customer: &Customer) -> &str {
+        match self {
+            Self::Own => US,
+            Self::Role | Self::Https => &customer.account,
+        }
+    }
+}
+
+/// What the customer set up. Our own account may read in any case but where its right is what is wrong.
+async fn set_up(google: &Google, way: Way, column: Column, customer: &Customer) {
+    let (creators, readers) = match (way, column) {
+        (Way::Own, Column::Wrong) => (&[][..], vec![customer.account.as_str()]),
+        (Way::Role | Way::Https, Column::Wrong) => (&["somebody@else"][..], vec![US, &customer.account]),
+        (Way::Own | Way::Role | Way::Https, _) => (&[US][..], vec![US, &customer.account]),
+    };
+    google.grant(customer, creators, json!({"readers": readers})).await;
+}
+
+async fn withdraw(google: &Google, way: Way, customer: &Customer) {
+    match way {
+        Way::Own => google.grant(customer, &[], json!({"readers": [customer.account]})).await,
+        Way::Role | Way::Https => google.grant(customer, &[], json!({"readers": [US, customer.account]})).await,
+    }
+}
+
+pub(super) async fn cell(google: &Google, way: Way, column: Column) -> Found {
+    let customer = google.customer().await;
+    set_up(google, way, column, &customer).await;
+    let record = if column == Column::Missing { way.no_record("acme") } else { way.record("acme", &customer) };
+    let gate = format!("http://{}", google.gate());
+    let ground = Ground::new(google, &gate, &record).await;
+    let url = way.url(&customer, "a.txt");
+    let mut first = "reads".to_owned();
+    let outcome = match column {
+        Column::Right | Column::Missing | Column::Wrong => fetched(&ground, "acme", &url).await,
+        Column::Expired => expired(google, way, &customer, &record).await,
+        Column::Withdrawn => {
+            first = fetched(&ground, "acme", &url).await;
+            withdraw(google, way, &customer).await;
+            fetched(&ground, "acme", &url).await
+        }
+        Column::OtherTeam => {
+            first = fetched(&ground, "acme", &url).await;
+            let own = google.customer().await;
+            set_up(google, way, Column::Right, &own).await;
+            let bolt = way.record("bolt", &own).replace(&own.bucket, &customer.bucket);
+            ground.teams(&bolt);
+            fetched(&ground, "bolt", &url).await
+        }
+    };
+    Found {
+        outcome: if first == "reads" { outcome } else { format!("first: {first}") },
+        strangers: strangers(google, way, &customer).await,
+    }
+}
+
+async fn fetched(ground: &Ground, team: &str, url: &str) -> String {
+    let outcome = &ground.work(&[(team, url)]).await[team];
+    ground.check_nothing_leaked();
+    match code(outcome) {
+        "stored" => {
+            assert_eq!(outcome["object"]["bytes"], "the content".len(), "{outcome}");
+            "reads".to_owned()
+        }
+        code => code.to_owned(),
+    }
+}
+
+/// The token ends in the middle of a body: it goes on with a new one.
+async fn expired(google: &Google, way: Way, customer: &Customer, record: &str) -> String {
+    let content: Vec<u8> = (0..BYTES).map(|at| u8::try_from(at * 7 % 251).unwrap()).collect();
+    customer.put("large", &content).await;
+    let proxy = FaultProxy::before(&google.gate().to_string()).await;
+    proxy.cut_next_after(BYTES / 2, BYTES / 3).await;
+    let ground = Ground::new(google, &proxy.endpoint, record).await;
+    let (url, reader) = (way.url(customer, "large"), way.reader(customer));
+    let tasks = [("acme", url.as_str())];
+    let reading = ground.work(&tasks);
+    let asked = async || !asked_for(google, customer).await.is_empty();
+    let found = ended_in_the_middle(reading, asked, google.revoke(reader)).await;
+    ground.check_nothing_leaked();
+    let outcome = &found["acme"];
+    let nobodys =
+        asked_for(google, customer).await.iter().filter(|(who, status)| who.is_empty() && *status == 401).count();
+    match code(outcome) {
+        "stored" if nobodys == 0 => "read with one token".to_owned(),
+        "stored" => {
+            let digest = longshore::domain::digest::Sha256::of(&content).to_string();
+            assert_eq!(outcome["object"]["sha256"], digest, "the halves do not make the whole");
+            "reads".to_owned()
+        }
+        code => code.to_owned(),
+    }
+}
+
+/// Who asked the gate for anything of the customer's bucket, and with what success.
+async fn asked_for(google: &Google, customer: &Customer) -> Vec<(String, u64)> {
+    let entries = google.journal().await;
+    let at_gate = entries.iter().filter(|entry| entry["server"] == "gcs");
+    let of_bucket = at_gate.filter(|entry| entry["path"].as_str().unwrap_or_default().contains(&customer.bucket));
+    let who = |entry: &serde_json::Value| entry["caller"].as_str().unwrap_or_default().to_owned();
+    of_bucket.map(|entry| (who(entry), entry["status"].as_u64().unwrap_or_default())).collect()
+}
+
+async fn strangers(google: &Google, way: Way, customer: &Customer) -> Vec<String> {
+    let reader = way.reader(customer);
+    let asked = asked_for(google, customer).await;
+    // Whose token was taken back asks as nobody, and is let in nowhere.
+    asked
+        .into_iter()
+        .filter(|(who, status)| who != reader && !(who.is_empty() && *status == 401))
+        .map(|(who, status)| format!("`{who}` (answered {status})"))
+        .collect()
+}
