@@ -4,6 +4,7 @@
 
 pub mod amqp;
 pub mod budget;
+mod causes;
 pub mod credentials;
 pub mod envelopes;
 pub mod fetch;

@@ -1,7 +1,8 @@
 //! What SQS's answers mean for us: wait and try again, call a person, or let go of a message.
 
-use aws_sdk_sqs::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
+use aws_sdk_sqs::error::{ProvideErrorMetadata, SdkError};
 
+use crate::adapters::causes::causes;
 use crate::ports::publisher::PublishError;
 use crate::ports::queue::QueueError;
 use crate::ports::store::StoreError;
@@ -72,7 +73,7 @@ impl Trouble {
 impl<E, R> From<SdkError<E, R>> for Trouble
 where
     E: ProvideErrorMetadata + std::error::Error + 'static,
-    R: std::fmt::Debug,
+    R: std::fmt::Debug + 'static,
 {
     fn from(error: SdkError<E, R>) -> Self {
         match &error {
@@ -81,7 +82,7 @@ where
                 Self::from_code(meta.code().unwrap_or("unknown"), meta.message().unwrap_or("no reason given"))
             }
             // The other kinds (time-outs, connections, missing credentials) may pass; the enum may grow.
-            _ => Self::Away(DisplayErrorContext(&error).to_string()),
+            _ => Self::Away(causes(&error)),
         }
     }
 }

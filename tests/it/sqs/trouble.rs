@@ -126,6 +126,20 @@ async fn an_sqs_that_is_away_is_asked_seldom() {
 }
 
 #[tokio::test]
+async fn an_sqs_that_is_away_is_told_of_in_one_line() {
+    let port = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port();
+    let options = SqsOptions {
+        endpoint_url: Some(format!("http://127.0.0.1:{port}")),
+        ..Pair::new(Kind::Standard).await.options()
+    };
+    let Err(QueueError::Unavailable(said)) = SqsQueue::new(&options).unwrap().receive(1).await else {
+        panic!("nobody listens there");
+    };
+    assert!(said.contains("Connection refused"), "{said}");
+    assert!(!said.contains(['{', '\n']) && said.len() < 200, "{said}");
+}
+
+#[tokio::test]
 async fn an_sqs_that_throttles_is_asked_seldom() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let endpoint = format!("http://{}", listener.local_addr().unwrap());

@@ -7,6 +7,7 @@ use aws_sdk_s3::config::http::HttpResponse;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::primitives::ByteStreamError;
 
+use crate::adapters::causes::causes;
 use crate::ports::store::StoreError;
 
 type Failure<E> = SdkError<E, HttpResponse>;
@@ -115,7 +116,7 @@ fn no_credentials(error: &(dyn Error + 'static)) -> bool {
 
 /// A body broke off, or its end does not agree with its checksum.
 pub(super) fn stream_failed(uri: &str, error: &ByteStreamError) -> StoreError {
-    let said = format!("reading {uri}: {}", joined(error));
+    let said = format!("reading {uri}: {}", causes(error));
     if said.contains("checksum mismatch") {
         return StoreError::Corrupt(said);
     }
@@ -129,15 +130,10 @@ fn words<E: ProvideErrorMetadata + Error + 'static>(error: &Failure<E>) -> Strin
         (Some(code), Some(message)) => format!("{status}{code}: {message}"),
         (Some(code), None) => format!("{status}{code}"),
         (None, _) if !status.is_empty() => status.trim_end().to_owned(),
-        (None, _) => joined(error),
+        (None, _) => causes(error),
     }
 }
 
 fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
     std::iter::successors(Some(error), |error: &&'a (dyn Error + 'static)| (*error).source())
-}
-
-fn joined(error: &(dyn Error + 'static)) -> String {
-    let links: Vec<String> = chain(error).map(ToString::to_string).collect();
-    links.join(": ")
 }
