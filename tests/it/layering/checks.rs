@@ -39,8 +39,8 @@ fn an_arrow_along_the_layers_is_allowed() {
         ("domain/task.rs", "use crate::domain::team::Team;"),
         ("ports/queue.rs", "use crate::{domain::task::Task, ports::clock::Clock};"),
         ("engine/pipeline.rs", "use crate::ports::store::Store; use super::lease::Lease;"),
-        ("adapters/store/s3.rs", "use crate::ports::store::Store; use super::names; use super::super::tls;"),
-        ("adapters/queue/amqp/mod.rs", "use crate::adapters::queue::headers; use crate::adapters::tls::client;"),
+        ("adapters/store/s3.rs", "use crate::ports::store::Store; use super::names; use super::super::causes;"),
+        ("adapters/queue/amqp/mod.rs", "use crate::adapters::queue::headers; use crate::adapters::causes::causes;"),
         ("shell/wiring.rs", "use crate::{adapters::store::s3::S3Store, engine, domain, ports};"),
         ("testing/contract.rs", "use crate::{adapters::memory::MemoryStore, engine, ports};"),
         ("lib.rs", "pub mod domain; pub use crate::shell::run;"),
@@ -87,7 +87,7 @@ fn an_adapter_may_not_lean_on_another() {
 
 #[test]
 fn what_adapters_share_may_be_named_by_all() {
-    check_allowed("adapters/amqp/mod.rs", "use crate::adapters::tls::client;");
+    check_allowed("adapters/amqp/mod.rs", "use crate::adapters::causes::causes;");
     check_allowed("adapters/memory/store.rs", "use crate::adapters::store::probe::{Probed, probe};");
     check_refused("adapters/memory/store.rs", "use crate::adapters::store::{probe, s3};", "another adapter");
 }

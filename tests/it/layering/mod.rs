@@ -24,7 +24,7 @@ const MAY_NAME: [(&str, &[&str]); 5] = [
 
 /// What several adapters share, below `adapters/`; none of it knows an adapter itself.
 const SHARED_BY_ADAPTERS: [&[&str]; 2] = [
-    &["tls"],            // roots and client settings of everything that speaks TLS
+    &["causes"],         // an error of a library in words
     &["store", "probe"], // the proof that a store honours conditions is the same for each store
 ];
 
