@@ -7,7 +7,7 @@
 //! and a share of what ends, so that a quick flow of small ones costs little more than without. A pure decision; it waits for
 //! nothing.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -23,9 +23,11 @@ const SHORTEST: Duration = Duration::from_secs(1);
 const LONGEST: Duration = Duration::from_secs(60);
 /// What is believed of a team's pace until it has shown one, and at least, in messages a second. Too quick costs another move,
 /// too slow would keep the team waiting for itself: so a team is believed to be able to do more than it just did.
-const FIRST_PACE: f64 = 100.0;
+const FIRST_PACE: f64 = 300.0;
 const LEAST_PACE: f64 = 20.0;
 const MORE: f64 = 2.0;
+/// What comes back within so long of each other is counted together.
+const TOGETHER: Duration = Duration::from_millis(500);
 /// How long a pace is measured before it is believed.
 const MEASURED_FOR: Duration = Duration::from_secs(1);
 /// A team that did nothing for so long is forgotten.
@@ -83,6 +85,7 @@ struct Busy {
     since: Instant,
     /// When the last one that was put off has its turn.
     last_turn: Instant,
+    away: Away,
     used: Instant,
 }
 
@@ -94,24 +97,25 @@ impl Ahead {
         Self { places, lookahead, teams: HashMap::new(), allowance }
     }
 
-    /// Decides about a delivery of `team` while `free` places are free. One that begins is in hand until [`Ahead::ended`].
-    pub fn choose(&mut self, team: &TeamId, free: usize, now: Instant) -> Choice {
+    /// Decides about a delivery of `team` while `free` places are free. One that begins, as all do unless it `may_go_behind`, is in
+    /// hand until [`Ahead::ended`].
+    pub fn choose(&mut self, team: &TeamId, free: usize, may_go_behind: bool, now: Instant) -> Choice {
         if self.teams.len() >= TEAMS_MAX {
             self.teams.retain(|_, busy| busy.in_hand > 0 || now.duration_since(busy.used) < IDLE);
         }
-        let (places, lookahead) = (self.places, f64::from(self.lookahead));
+        let places = self.places;
         let busy = self.teams.entry(team.clone()).or_insert_with(|| Busy::new(now));
         busy.used = now;
         let has_share = busy.in_hand == 0 || free * KEPT_FREE > places || busy.in_hand < free * TIMES_FREE;
-        let away = busy.last_turn.saturating_duration_since(now).as_secs_f64() * busy.pace(now);
         let mut may_move = || self.allowance.as_mut().is_none_or(|allowance| allowance.take(now));
-        if has_share || away >= lookahead || !may_move() {
+        if has_share || !may_go_behind || busy.away.count(now) >= self.lookahead || !may_move() {
             busy.in_hand += 1;
             return Choice::Begin;
         }
         let step = Duration::from_secs_f64(1.0 / busy.pace(now));
         let turn = (busy.last_turn.max(now) + step).min(now + LONGEST);
         busy.last_turn = turn;
+        busy.away.add(turn);
         Choice::PutOff(turn.duration_since(now).max(SHORTEST))
     }
 
@@ -142,9 +146,34 @@ impl Allowance {
     }
 }
 
+/// How many of a team's messages are away, by when they are back.
+#[derive(Debug, Default)]
+struct Away {
+    count: u32,
+    /// Those that are back by each moment, soonest first; moments close to each other are one.
+    back: VecDeque<(Instant, u32)>,
+}
+
+impl Away {
+    fn add(&mut self, back: Instant) {
+        self.count += 1;
+        match self.back.back_mut() {
+            Some((moment, count)) if back < *moment + TOGETHER => *count += 1,
+            Some(_) | None => self.back.push_back((back, 1)),
+        }
+    }
+
+    fn count(&mut self, now: Instant) -> u32 {
+        while let Some((_, count)) = self.back.pop_front_if(|(moment, _)| *moment <= now) {
+            self.count -= count;
+        }
+        self.count
+    }
+}
+
 impl Busy {
     fn new(now: Instant) -> Self {
-        Self { in_hand: 0, pace: FIRST_PACE, ended: 0, since: now, last_turn: now, used: now }
+        Self { in_hand: 0, pace: FIRST_PACE, ended: 0, since: now, last_turn: now, away: Away::default(), used: now }
     }
 
     /// Messages a second, lately.
@@ -172,7 +201,7 @@ mod tests {
         let (mut begun, mut delays) = (0, Vec::new());
         for _ in 0..count {
             let taken: usize = ahead.teams.values().map(|busy| busy.in_hand).sum();
-            match ahead.choose(&team(name), 64usize.saturating_sub(taken), now) {
+            match ahead.choose(&team(name), 64usize.saturating_sub(taken), true, now) {
                 Choice::Begin => begun += 1,
                 Choice::PutOff(delay) => delays.push(delay),
             }
@@ -203,6 +232,23 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn a_team_that_shows_to_be_quick_has_no_more_away_by_that() {
+        let (mut ahead, start) = (Ahead::new(64, 20_000, Moves::Free), Instant::now());
+        let (_, delays) = offer(&mut ahead, "busy", 10_048, start);
+        assert_eq!(delays.len(), 10_000);
+        let later = start + Duration::from_secs(1);
+        for _ in 0..5_000 {
+            ahead.ended(&team("busy"), later);
+        }
+        let (begun, delays) = offer(&mut ahead, "busy", 15_000, later);
+        assert!((9_000..=11_000).contains(&delays.len()), "{} more may be away", delays.len());
+        assert_eq!(begun + delays.len(), 15_000);
+        let all_back = later + LONGEST + Duration::from_secs(1);
+        assert_eq!(ahead.teams[&team("busy")].away.count, 20_000);
+        assert!(matches!(ahead.choose(&team("busy"), 0, true, all_back), Choice::PutOff(_)), "they are back");
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn a_quick_teams_messages_come_back_soon() {
         let (mut ahead, start) = (Ahead::new(64, 20_000, Moves::Free), Instant::now());
         let _first = offer(&mut ahead, "busy", 48, start);
@@ -229,7 +275,7 @@ mod tests {
             let now = start + Duration::from_secs(1) * nth / 50;
             ahead.ended(&team("busy"), now);
             for _ in 0..2 {
-                moved += u32::from(ahead.choose(&team("busy"), 0, now) != Choice::Begin);
+                moved += u32::from(ahead.choose(&team("busy"), 0, true, now) != Choice::Begin);
             }
         }
         assert!((1_900..=2_100).contains(&moved), "{moved} moves for 5,000 messages");

@@ -65,8 +65,10 @@ const PLACE_WITHIN: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub struct Looking {
     ahead: Mutex<Ahead>,
-    /// How many deliveries may be looked at at once.
+    /// How many deliveries may be looked at at once, or wait for a place.
     room: Arc<Semaphore>,
+    /// How many may be on their way behind at once.
+    moving: Arc<Semaphore>,
 }
 
 impl Looking {
@@ -80,7 +82,9 @@ impl Looking {
         };
         (settings.lookahead > 0).then(|| {
             let ahead = Mutex::new(Ahead::new(settings.messages_in_hand, settings.lookahead, moves));
-            Arc::new(Self { ahead, room: Arc::new(Semaphore::new(settings.messages_looked_at())) })
+            let semaphore = |permits| Arc::new(Semaphore::new(permits));
+            let (room, moving) = (semaphore(settings.messages_looked_at()), semaphore(settings.messages_moved()));
+            Arc::new(Self { ahead, room, moving })
         })
     }
 
@@ -233,26 +237,39 @@ impl Intake {
 
     /// Looks whose a delivery is: it begins as soon as there is a place, or goes behind.
     fn look(&self, delivery: Delivery, held: Held, taken: (Grant, OwnedSemaphorePermit), looking: Arc<Looking>) {
-        let (pipeline, hands) = (Arc::clone(&self.pipeline), self.hands.clone());
         let team = whose(&delivery.message.body, &delivery.message.attributes);
-        let choice =
-            team.as_ref().map_or(Choice::Begin, |team| looking.ahead().choose(team, self.hands.free(), Instant::now()));
-        if let (Choice::PutOff(delay), Some(team)) = (choice, &team) {
-            debug!(%team, ?delay, "putting a message off: its team has its share in hand");
-            self.hands.was_missed();
-        }
-        let hand = if choice == Choice::Begin { self.hands.try_take() } else { None };
-        let of_team = team.filter(|_| choice == Choice::Begin).map(|team| OfTeam(looking, team));
-        let (grant, permit) = taken;
+        let Some(team) = team else { return self.begin_at_its_place(delivery, held, taken, None) };
+        let moving = Arc::clone(&looking.moving).try_acquire_owned().ok();
+        let free = self.hands.free();
+        let choice = looking.ahead().choose(&team, free, moving.is_some(), Instant::now());
+        let (Choice::PutOff(delay), Some(moving)) = (choice, moving) else {
+            return self.begin_at_its_place(delivery, held, taken, Some(OfTeam(looking, team)));
+        };
+        debug!(%team, ?delay, "putting a message off: its team has its share in hand");
+        self.hands.was_missed();
+        let ((grant, _looked_at), pipeline) = (taken, Arc::clone(&self.pipeline));
         self.spawn(async move {
-            let hand = match (choice, hand) {
-                (Choice::PutOff(delay), _) => return pipeline.put_off(&held, delay).await,
-                (Choice::Begin, Some(hand)) => Ok(hand),
-                (Choice::Begin, None) => timeout(PLACE_WITHIN, hands.take()).await,
+            pipeline.put_off(&held, delay).await;
+            drop((grant, moving));
+        });
+    }
+
+    /// Begins as soon as there is a place; a delivery that waits for it too long goes back.
+    fn begin_at_its_place(
+        &self, delivery: Delivery, held: Held, (grant, looked_at): (Grant, OwnedSemaphorePermit),
+        of_team: Option<OfTeam>,
+    ) {
+        let (pipeline, hands) = (Arc::clone(&self.pipeline), self.hands.clone());
+        // Taken here, so that the next delivery that is looked at sees it taken.
+        let hand = self.hands.try_take();
+        self.spawn(async move {
+            let hand = match hand {
+                Some(hand) => Ok(hand),
+                None => timeout(PLACE_WITHIN, hands.take()).await,
             };
             match hand {
                 Ok(hand) => {
-                    drop(permit);
+                    drop(looked_at);
                     pipeline.run(delivery, held.at(hand)).await;
                 }
                 Err(_) => pipeline.put_off(&held, Duration::ZERO).await,

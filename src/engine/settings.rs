@@ -41,17 +41,23 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// How many messages may be ours at most: in hand, beside, and received only to be looked at.
+    /// How many messages may be ours at most: in hand, beside, looked at, and on their way behind.
     #[must_use]
     pub fn messages_at_most(&self) -> usize {
-        self.messages_in_hand.saturating_mul(2).saturating_add(self.messages_looked_at())
+        self.messages_in_hand.saturating_mul(3).saturating_add(self.messages_moved())
     }
 
-    /// How many messages may be received only to be looked at. A moved message is confirmed after some milliseconds, so only many
-    /// at once are moved quickly; but what is in hand when a process is killed becomes suspicious by it, begun or not.
+    /// How many messages may be received only to be looked at.
     #[must_use]
     pub fn messages_looked_at(&self) -> usize {
-        self.messages_in_hand.saturating_mul(2)
+        self.messages_in_hand
+    }
+
+    /// How many messages may be on their way behind at once. A moved message is confirmed after many milliseconds, so only many at
+    /// once are moved quickly; but what is in hand when a process is killed becomes suspicious by it, begun or not.
+    #[must_use]
+    pub fn messages_moved(&self) -> usize {
+        self.messages_in_hand.saturating_mul(4)
     }
 
     /// How long attachments are copied within `hold`: the rest is for the receipt and the completion.

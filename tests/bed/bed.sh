@@ -349,6 +349,14 @@ end() { # end NAME SIGNAL: the process that we started and its group, by id
     sleep 0.1
   done
   ! group_runs "$pid" || fail "$1 (process $pid) does not end"
+  # Its first thread may be gone before the last, and with it the sockets: who looks then would take it for another bed's.
+  local port
+  for port in $(ports_of "$1"); do
+    for ((tenths = 0; tenths < 100; tenths++)); do
+      listens "$port" || break
+      sleep 0.1
+    done
+  done
   rm -f "$BED/pids/$1"
 }
 
