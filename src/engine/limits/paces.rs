@@ -42,8 +42,12 @@ impl Budget for Paces {
         if *place == Place::Local {
             return;
         }
-        self.teams.of(&team.id, self.table.team(team)).request().await;
-        self.places.of(place, self.table.place(place)).request().await;
+        let team = self.teams.of(&team.id, self.table.team(team));
+        let place = self.places.of(place, self.table.place(place));
+        let lines: Vec<&Line> = [&team, &place].into_iter().filter_map(|pacer| pacer.requests.as_ref()).collect();
+        while let Err(opens) = take_of_all(&lines, Instant::now()) {
+            sleep_until(opens).await;
+        }
     }
 
     async fn bytes(&self, team: &KnownTeam, place: &Place, bytes: u64) {
@@ -110,12 +114,6 @@ impl Pacer {
         }
     }
 
-    async fn request(&self) {
-        if let Some(line) = &self.requests {
-            line.wait(1).await;
-        }
-    }
-
     async fn bytes(&self, bytes: u64) {
         if let Some(line) = &self.bytes {
             line.wait(cells(bytes)).await;
@@ -153,6 +151,23 @@ impl Line {
     }
 }
 
+/// Takes one slot of each line, or of none: one that was taken early and used late would stand beside its later ones. Of none it
+/// says when to ask again.
+fn take_of_all(lines: &[&Line], now: Instant) -> Result<(), Instant> {
+    // Always the team's before the place's, so that two who ask cannot wait for each other.
+    let mut all: Vec<_> = lines
+        .iter()
+        .map(|line| (line.spacing, line.slots.lock().expect("nothing panics while it holds this lock")))
+        .collect();
+    if let Some(opens) = all.iter().filter_map(|(_, slots)| slots.opens_at(now)).max() {
+        return Err(opens);
+    }
+    for (spacing, slots) in &mut all {
+        slots.take(now, 1, *spacing);
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::Limits;
@@ -188,6 +203,33 @@ mod tests {
             let densest = densest_second(&paces, &team("a", TeamLimits::default())).await;
             assert!(densest <= most && densest >= rate as usize, "{rate} a second: {densest}");
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_host_that_lets_a_team_wait_does_not_crowd_the_teams_own_seconds() {
+        use rand::{Rng, SeedableRng};
+        let limit = |rate| Limit { requests_per_second: rate, ..Limit::default() };
+        let limits = Limits { per_host: limit(4.0), per_team: limit(9.0), ..Limits::default() };
+        let (paces, team) = (Arc::new(Paces::new(LimitTable::new(limits))), team("a", TeamLimits::default()));
+        let (start, sent) = (Instant::now(), Arc::new(Mutex::new(Vec::new())));
+        let mut chance = rand::rngs::StdRng::seed_from_u64(1);
+        let asking = (0..3000).map(|_| {
+            let comes = start + Duration::from_millis(chance.random_range(0..400_000));
+            let host = format!("h{}.com", chance.random_range(0..4_u32));
+            let (paces, sent, team) = (Arc::clone(&paces), Arc::clone(&sent), team.clone());
+            async move {
+                sleep_until(comes).await;
+                paces.request(&team, &Place::Host(host)).await;
+                sent.lock().expect("whole").push(start.elapsed());
+            }
+        });
+        futures::future::join_all(asking).await;
+        let sent = sent.lock().expect("whole").clone();
+        // They stand in the order of their going out.
+        let within =
+            |from: usize| sent[from..].iter().take_while(|at| **at < sent[from] + Duration::from_secs(1)).count();
+        let densest = (0..sent.len()).map(within).max();
+        assert!(densest <= Some(10), "{densest:?}");
     }
 
     #[tokio::test(start_paused = true)]
