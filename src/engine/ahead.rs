@@ -23,7 +23,7 @@ const SHORTEST: Duration = Duration::from_secs(1);
 const LONGEST: Duration = Duration::from_secs(60);
 /// What is believed of a team's pace until it has shown one, and at least, in messages a second. Too quick costs another move,
 /// too slow would keep the team waiting for itself: so a team is believed to be able to do more than it just did.
-const FIRST_PACE: f64 = 300.0;
+const FIRST_PACE: f64 = 100.0;
 const LEAST_PACE: f64 = 20.0;
 const MORE: f64 = 2.0;
 /// What comes back within so long of each other is counted together.

@@ -57,7 +57,7 @@ impl Settings {
     /// once are moved quickly; but what is in hand when a process is killed becomes suspicious by it, begun or not.
     #[must_use]
     pub fn messages_moved(&self) -> usize {
-        self.messages_in_hand.saturating_mul(4)
+        self.messages_in_hand.saturating_mul(2)
     }
 
     /// How long attachments are copied within `hold`: the rest is for the receipt and the completion.
