@@ -79,6 +79,7 @@ class World:
         self.google = {"accounts": {}, "default_account": None, "buckets": {}, "federation": {}, "refresh_tokens": {}}
         self.azure = {"app_id": "app", "secret": "secret", "tenants": {}, "grants": []}
         self.google_keys, self.tokens, self.journal, self.faults = {}, {}, [], []
+        self.azure_tokens, self.ended_azure_tokens = {}, set()
         self.settings = {"token_seconds": 3600, "clock_offset": 0}
 
     def now(self):
@@ -98,9 +99,10 @@ class World:
         return {"google": self.google, "azure": self.azure, "settings": self.settings}
 
     def revoke(self, given):
-        """Ends the tokens of a Google account, or withdraws the grants of an Azure tenant."""
+        """Ends the tokens of a Google account or of an Azure tenant, or withdraws the grants of an Azure tenant."""
         for token in [token for token, held in self.tokens.items() if held[0] == given.get("email")]:
             del self.tokens[token]
+        self.ended_azure_tokens.update(self.azure_tokens.get(given.get("tokens_of"), ()))
         self.azure["grants"] = [grant for grant in self.azure["grants"] if grant["tenant"] != given.get("tenant")]
         return {}
 
@@ -129,6 +131,13 @@ class World:
         self.tokens[token] = (email, self.now() + seconds, scopes)
         self.journal.append({"time": time.time(), "server": "identity", "minted": email, "scopes": scopes})
         return token, seconds
+
+    def tenant_of(self, authorization):
+        """Whose Azure token it is, for the journal."""
+        try:
+            return read_jwt(self.azure_key.public_key(), (authorization or "").removeprefix("Bearer "))["tid"]
+        except (ValueError, KeyError):
+            return None
 
     def named(self, authorization):
         """Whose token it is, for the journal, whatever it is worth now."""
@@ -254,7 +263,8 @@ class World:
         if form.get("client_secret") != self.azure["secret"] and "client_assertion" not in form:
             raise Refused(401, azure_error("invalid_client", 7000215, "Invalid client secret provided."))
         resource = form.get("scope", "").removesuffix("/.default")
-        now, seconds = int(self.now()), self.settings["token_seconds"]
+        now, seconds, number = int(self.now()), self.settings["token_seconds"], secrets.token_urlsafe(16)
+        self.azure_tokens.setdefault(tenant_id, set()).add(number)
         token = make_jwt(
             self.azure_key,
             {
@@ -266,6 +276,7 @@ class World:
                 "tid": tenant_id,
                 "appid": self.azure["app_id"],
                 "oid": f"sp-in-{tenant_id}",
+                "uti": number,
                 "ver": "1.0",
             },
         )
@@ -285,6 +296,16 @@ class World:
                     "InvalidAuthenticationInfo", "Authentication information is not given in the correct format."
                 ),
             ) from None
+        if claims["uti"] in self.ended_azure_tokens:
+            place = f"https://login.microsoftonline.com/{claims['tid']}/oauth2/authorize"
+            raise Refused(
+                401,
+                azure_xml("InvalidAuthenticationInfo", "The token has ended."),
+                {
+                    "x-ms-error-code": "InvalidAuthenticationInfo",
+                    "WWW-Authenticate": f"Bearer authorization_uri={place} resource_id=https://storage.azure.com",
+                },
+            )
         host, parts = headers.get("Host", "").split(":")[0], urllib.parse.urlsplit(path).path.strip("/").split("/")
         if ".blob." in host:
             parts.insert(0, host.split(".")[0])
@@ -348,7 +369,9 @@ class Handler(BaseHTTPRequestHandler):
                 body += self.rfile.read(size + 2)[:-2]
             self.rfile.readline()
         entry = {"time": time.time(), "server": self.server.role, "method": self.command, "path": self.path}
-        entry |= {"caller": self.world.named(self.headers.get("Authorization")), "status": 200}
+        authorization = self.headers.get("Authorization")
+        entry |= {"caller": self.world.named(authorization), "tenant": self.world.tenant_of(authorization)}
+        entry |= {"signed": authorization is not None, "status": 200}
         # Noted before the answer, so that whoever has heard it finds it noted.
         self.entry = entry
         if not self.path.startswith("/_testbed/"):

@@ -97,15 +97,12 @@ async fn withdraw(way: Way, cloud: &Cloud) {
 }
 
 pub(super) async fn cell(way: Way, column: Column) -> Found {
-    let (cloud, office) = {
-        let cloud = customer(way, column).await;
-        let office = Office::of(&cloud);
-        (cloud, office)
-    };
+    let cloud = customer(way, column).await;
+    let office = Office::of(&cloud);
     let record = if column == Column::Missing { way.no_record("acme") } else { way.record("acme", &cloud) };
     office.teams("one", &record);
     let url = way.url(&cloud, "a.txt");
-    let mut first = "reads".to_owned();
+    let (mut first, mut others_role) = ("reads".to_owned(), None);
     let outcome = match column {
         Column::Right | Column::Missing | Column::Wrong => fetched(&office, "acme", &url).await,
         Column::Expired => expired(way, &cloud).await,
@@ -117,15 +114,22 @@ pub(super) async fn cell(way: Way, column: Column) -> Found {
         Column::OtherTeam => {
             first = fetched(&office, "acme", &url).await;
             let own = customer(way, Column::Right).await;
-            // It lists the bucket where its kind of grant lists any.
-            let bolt = way.record("bolt", &own).replace(&own.bucket, &cloud.bucket).replace(EXTERNAL_ID, "id-of-bolt");
+            // Our worker, which is the same for both.
+            trusts(&own, trust(&cloud.us, if way == Way::Insecure { None } else { Some("id-of-bolt") })).await;
+            own.lets_read(&cloud.us).await;
+            let bolt = way.record("bolt", &own).replace(EXTERNAL_ID, "id-of-bolt");
             office.teams("two", &bolt);
-            office.fetch("two", "bolt", &[&url]).await.remove(0)
+            let good = office.fetch("two", "bolt", &[&way.url(&own, "a.txt")]).await.remove(0);
+            let both = format!("[\"{}\", \"{}\"]", own.bucket, cloud.bucket);
+            office.teams("two", &bolt.replace(&format!("[\"{}\"]", own.bucket), &both));
+            let found = office.fetch("two", "bolt", &[&url]).await.remove(0);
+            others_role = Some(own.role_arn());
+            if good == "the content" { found } else { format!("its own: {good}") }
         }
     };
     Found {
         outcome: if first == "reads" { outcome } else { format!("first: {first}") },
-        strangers: strangers(way, &cloud).await,
+        strangers: strangers(way, &cloud, others_role.as_deref()).await,
     }
 }
 
@@ -159,7 +163,7 @@ async fn expired(way: Way, cloud: &Cloud) -> String {
 }
 
 /// Whoever asked for the customer's bucket, or for a role in our name, and was not granted that.
-async fn strangers(way: Way, cloud: &Cloud) -> Vec<String> {
+async fn strangers(way: Way, cloud: &Cloud, others_role: Option<&str>) -> Vec<String> {
     let granted = match way {
         Way::Own => format!("arn:aws:iam::{}:user/worker", cloud.us),
         Way::Role | Way::Account | Way::Insecure | Way::Https => {
@@ -174,7 +178,8 @@ async fn strangers(way: Way, cloud: &Cloud) -> Vec<String> {
     let mut strangers: Vec<String> =
         who.filter(|who| !who.starts_with(&granted) && !who.starts_with(&customer)).collect();
     let roles = journal(&cloud.us).await.into_iter().filter_map(|entry| entry["role"].as_str().map(str::to_owned));
-    let is_granted = |role: &String| way != Way::Own && *role == cloud.role_arn();
+    let is_granted =
+        |role: &String| way != Way::Own && (*role == cloud.role_arn() || Some(role.as_str()) == others_role);
     strangers.extend(roles.filter(|role| !is_granted(role)));
     strangers
 }

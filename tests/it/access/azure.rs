@@ -1,9 +1,9 @@
-//! Grants on Azure Blob Storage, before Azurite behind a gate that enforces tenants' grants. A gangway before the gate writes
-//! down whose token came with each request.
+//! Grants on Azure Blob Storage, before Azurite behind a gate that enforces tenants' grants and the ends of tokens.
 
 use super::{Column, Found};
+use crate::azuresource::GATE;
 use crate::azuresource::customer::Customer;
-use crate::azuresource::gangway::{Act, Gangway, challenge};
+use crate::azuresource::gangway::{Act, Gangway};
 use crate::azuresource::program::Program;
 
 /// How our application proves who it is.
@@ -28,27 +28,9 @@ impl Way {
     }
 }
 
-/// A gangway that lets a body of `large` break off in its middle, after which its token has ended.
-async fn gangway(tenant: String) -> Gangway {
-    let broke_off = std::sync::atomic::AtomicBool::new(false);
-    let ended = std::sync::atomic::AtomicBool::new(false);
-    Gangway::open(move |seen, _| {
-        use std::sync::atomic::Ordering::SeqCst;
-        if !seen.asked.target.ends_with("/large") {
-            Act::Pass
-        } else if !broke_off.swap(true, SeqCst) {
-            Act::Cut(BYTES / 2)
-        } else if !ended.swap(true, SeqCst) {
-            challenge(&tenant)
-        } else {
-            Act::Pass
-        }
-    })
-    .await
-}
-
-fn with_tenant(customer: &Customer) -> Option<&str> {
-    Some(&customer.tenant)
+/// What is in the teams file for a customer's team.
+fn of<'a>(team: &'a str, customer: &'a Customer) -> (&'a str, Option<&'a str>, &'static [&'static str]) {
+    (team, Some(&customer.tenant), &[])
 }
 
 pub(super) async fn cell(way: Way, column: Column) -> Found {
@@ -58,19 +40,16 @@ pub(super) async fn cell(way: Way, column: Column) -> Found {
             Customer::new().await
         }
     };
-    let gangway = gangway(customer.tenant.clone()).await;
-    let program = way.program(&gangway.endpoint());
-    let tenant = if column == Column::Missing { None } else { with_tenant(&customer) };
-    program.teams(&[("acme", tenant, &[])]);
-    if column == Column::Missing {
-        let plain = "[acme.http]\nallowed_hosts = [\"nowhere.invalid\"]\n";
-        program.write("teams.toml", plain);
+    let program = way.program(GATE);
+    match column {
+        Column::Missing => program.write("teams.toml", "[acme.http]\nallowed_hosts = [\"nowhere.invalid\"]\n"),
+        _ => program.teams(&[of("acme", &customer)]),
     }
     let url = customer.url("a.txt");
     let mut first = "reads".to_owned();
     let outcome = match column {
         Column::Right | Column::Missing | Column::Wrong => fetched(&program, "acme", &url).await,
-        Column::Expired => expired(&program, &customer).await,
+        Column::Expired => expired(way, &customer).await,
         Column::Withdrawn => {
             first = fetched(&program, "acme", &url).await;
             customer.consents(false).await;
@@ -79,22 +58,20 @@ pub(super) async fn cell(way: Way, column: Column) -> Found {
         }
         Column::OtherTeam => {
             first = fetched(&program, "acme", &url).await;
-            // The other tenant consented, and was let in: only whose account it is keeps its team out.
-            let own = Customer::stranger("teamone").await;
+            // The other tenant consented, has an account of its own, and would be let in: only whose account it is keeps it out.
+            let own = Customer::stranger("teamtwo").await;
             own.consents(true).await;
-            own.grants(&customer.container).await;
-            program.teams(&[("bolt", with_tenant(&own), &["teamone"])]);
+            own.grants(&own.container).await;
+            customer.lets_in(&own).await;
+            program.teams(&[of("bolt", &own)]);
+            let good = fetched(&program, "bolt", &own.url("a.txt")).await;
             let found = fetched(&program, "bolt", &url).await;
-            assert!(own.tokens().await.is_empty(), "a token was asked for what is another's");
-            found
+            if good == "reads" { found } else { format!("its own: {good}") }
         }
     };
-    let expected = Some(customer.tenant);
-    let strangers = gangway.seen().into_iter().filter(|seen| seen.tenant != expected);
-    Found {
-        outcome: if first == "reads" { outcome } else { format!("first: {first}") },
-        strangers: strangers.map(|seen| seen.tenant.unwrap_or_else(|| "nobody".to_owned())).collect(),
-    }
+    let askers = customer.askers().await.into_iter();
+    let strangers = askers.filter(|who| *who != customer.tenant).collect();
+    Found { outcome: if first == "reads" { outcome } else { format!("first: {first}") }, strangers }
 }
 
 async fn fetched(program: &Program, team: &str, url: &str) -> String {
@@ -105,13 +82,26 @@ async fn fetched(program: &Program, team: &str, url: &str) -> String {
     }
 }
 
-async fn expired(program: &Program, customer: &Customer) -> String {
+/// The token ends in the middle of a body, at whose end it is told: it goes on with a new one.
+async fn expired(way: Way, customer: &Customer) -> String {
     let content: Vec<u8> = (0..BYTES).map(|at| u8::try_from(at % 251).unwrap()).collect();
     customer.put("large", &content).await;
+    let tenant = customer.tenant.clone();
+    let gangway = Gangway::open(move |_, number| {
+        let tenant = tenant.clone();
+        match number {
+            0 => Act::CutAfter(BYTES / 2, Box::pin(async move { Customer::ends_tokens(&tenant).await })),
+            _ => Act::Pass,
+        }
+    })
+    .await;
+    let program = way.program(&gangway.endpoint());
+    program.teams(&[of("acme", customer)]);
     let copied = program.copy("acme", &customer.url("large")).await;
     let tokens = customer.tokens().await;
+    let statuses: Vec<u64> = customer.asked().await.into_iter().map(|(_, status)| status).collect();
     match copied.code() {
-        "stored" if tokens != [200, 200] => format!("read with the tokens {tokens:?}"),
+        "stored" if tokens != [200, 200] || !statuses.contains(&401) => format!("read with {tokens:?}, {statuses:?}"),
         "stored" if Program::content(&copied) == content => "reads".to_owned(),
         code => code.to_owned(),
     }

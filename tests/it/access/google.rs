@@ -1,6 +1,6 @@
 //! Grants on Google Cloud Storage, before token services and a gate that enforce who may act for whom and who may read what.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{Column, Found, ended_in_the_middle};
 use crate::fault_proxy::FaultProxy;
@@ -71,13 +71,14 @@ async fn withdraw(google: &Google, way: Way, customer: &Customer) {
 }
 
 pub(super) async fn cell(google: &Google, way: Way, column: Column) -> Found {
+    let begun = google.journal().await.len();
     let customer = google.customer().await;
     set_up(google, way, column, &customer).await;
     let record = if column == Column::Missing { way.no_record("acme") } else { way.record("acme", &customer) };
     let gate = format!("http://{}", google.gate());
     let ground = Ground::new(google, &gate, &record).await;
     let url = way.url(&customer, "a.txt");
-    let mut first = "reads".to_owned();
+    let (mut first, mut own) = ("reads".to_owned(), None);
     let outcome = match column {
         Column::Right | Column::Missing | Column::Wrong => fetched(&ground, "acme", &url).await,
         Column::Expired => expired(google, way, &customer, &record).await,
@@ -88,16 +89,21 @@ pub(super) async fn cell(google: &Google, way: Way, column: Column) -> Found {
         }
         Column::OtherTeam => {
             first = fetched(&ground, "acme", &url).await;
-            let own = google.customer().await;
-            set_up(google, way, Column::Right, &own).await;
-            let bolt = way.record("bolt", &own).replace(&own.bucket, &customer.bucket);
+            let other = own.insert(google.customer().await);
+            set_up(google, way, Column::Right, other).await;
+            google.grant(&customer, &[US], json!({"readers": [US, customer.account, other.account]})).await;
+            let bolt = way.record("bolt", other);
             ground.teams(&bolt);
-            fetched(&ground, "bolt", &url).await
+            let good = fetched(&ground, "bolt", &way.url(other, "a.txt")).await;
+            let both = format!("[\"{}\", \"{}\"]", other.bucket, customer.bucket);
+            ground.teams(&bolt.replace(&format!("[\"{}\"]", other.bucket), &both));
+            let found = fetched(&ground, "bolt", &url).await;
+            if good == "reads" { found } else { format!("its own: {good}") }
         }
     };
     Found {
         outcome: if first == "reads" { outcome } else { format!("first: {first}") },
-        strangers: strangers(google, way, &customer).await,
+        strangers: strangers(google, way, column, (&customer, own.as_ref()), begun).await,
     }
 }
 
@@ -127,8 +133,7 @@ async fn expired(google: &Google, way: Way, customer: &Customer, record: &str) -
     let found = ended_in_the_middle(reading, asked, google.revoke(reader)).await;
     ground.check_nothing_leaked();
     let outcome = &found["acme"];
-    let nobodys =
-        asked_for(google, customer).await.iter().filter(|(who, status)| who.is_empty() && *status == 401).count();
+    let nobodys = asked_for(google, customer).await.iter().filter(|entry| is_of_an_ended_token(entry)).count();
     match code(outcome) {
         "stored" if nobodys == 0 => "read with one token".to_owned(),
         "stored" => {
@@ -140,22 +145,33 @@ async fn expired(google: &Google, way: Way, customer: &Customer, record: &str) -
     }
 }
 
-/// Who asked the gate for anything of the customer's bucket, and with what success.
-async fn asked_for(google: &Google, customer: &Customer) -> Vec<(String, u64)> {
-    let entries = google.journal().await;
-    let at_gate = entries.iter().filter(|entry| entry["server"] == "gcs");
-    let of_bucket = at_gate.filter(|entry| entry["path"].as_str().unwrap_or_default().contains(&customer.bucket));
-    let who = |entry: &serde_json::Value| entry["caller"].as_str().unwrap_or_default().to_owned();
-    of_bucket.map(|entry| (who(entry), entry["status"].as_u64().unwrap_or_default())).collect()
+/// What the gate was asked of the customer's bucket.
+async fn asked_for(google: &Google, customer: &Customer) -> Vec<Value> {
+    let mut entries = google.journal().await;
+    let path = |entry: &Value| entry["path"].as_str().unwrap_or_default().to_owned();
+    entries.retain(|entry| entry["server"] == "gcs" && path(entry).contains(&customer.bucket));
+    entries
 }
 
-async fn strangers(google: &Google, way: Way, customer: &Customer) -> Vec<String> {
+/// A token that was taken back is nobody's, and is let in nowhere.
+fn is_of_an_ended_token(entry: &Value) -> bool {
+    entry["caller"].is_null() && entry["signed"] == true && entry["status"] == 401
+}
+
+/// Whoever asked the gate for the customer's bucket, or was to be impersonated, since the journal had so many entries.
+async fn strangers(
+    google: &Google, way: Way, column: Column, (customer, own): (&Customer, Option<&Customer>), begun: usize,
+) -> Vec<String> {
     let reader = way.reader(customer);
-    let asked = asked_for(google, customer).await;
-    // Whose token was taken back asks as nobody, and is let in nowhere.
-    asked
-        .into_iter()
-        .filter(|(who, status)| who != reader && !(who.is_empty() && *status == 401))
-        .map(|(who, status)| format!("`{who}` (answered {status})"))
-        .collect()
+    let asked = asked_for(google, customer).await.into_iter();
+    let strange =
+        asked.filter(|entry| entry["caller"] != reader && !(column == Column::Expired && is_of_an_ended_token(entry)));
+    let mut strangers: Vec<String> = strange.map(|entry| entry.to_string()).collect();
+    let granted = [Some(customer), own].into_iter().flatten().map(|granted| granted.account.as_str());
+    let granted: Vec<&str> = granted.filter(|_| way != Way::Own).collect();
+    let journal = google.journal().await;
+    let paths = journal[begun..].iter().filter_map(|entry| entry["path"].as_str());
+    let acted_for = paths.filter(|path| path.ends_with(":generateAccessToken"));
+    strangers.extend(acted_for.filter(|path| !granted.iter().any(|account| path.contains(account))).map(str::to_owned));
+    strangers
 }

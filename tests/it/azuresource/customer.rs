@@ -69,6 +69,13 @@ impl Customer {
         control("apply", &json!({"azure": {"grants": [grant]}})).await;
     }
 
+    /// Another customer's tenant is let in to the container, too.
+    pub(crate) async fn lets_in(&self, other: &Self) {
+        let grant =
+            json!({"tenant": other.tenant, "account": self.account, "container": self.container, "write": false});
+        control("apply", &json!({"azure": {"grants": [grant]}})).await;
+    }
+
     /// The tenant lets us read nothing any more.
     pub(crate) async fn revokes(&self) {
         control("revoke", &json!({"tenant": self.tenant})).await;
@@ -100,6 +107,20 @@ impl Customer {
     pub(crate) async fn asked(&self) -> Vec<(String, u64)> {
         let path = format!("/{}/{}", self.account, self.container);
         journal("azure", |asked| asked.starts_with(&path)).await
+    }
+
+    /// The tokens that the tenant gave us so far end.
+    pub(crate) async fn ends_tokens(tenant: &str) {
+        control("revoke", &json!({"tokens_of": tenant})).await;
+    }
+
+    /// Whose token each request for the container had that came to the gate, by the gate's own journal; nobody's for one that had
+    /// none.
+    pub(crate) async fn askers(&self) -> Vec<String> {
+        let path = format!("/{}/{}", self.account, self.container);
+        let entries = entries().await.into_iter().filter(|entry| entry["server"] == "azure");
+        let of_container = entries.filter(|entry| entry["path"].as_str().is_some_and(|asked| asked.starts_with(&path)));
+        of_container.map(|entry| entry["tenant"].as_str().unwrap_or("nobody").to_owned()).collect()
     }
 
     /// The requests for tokens of this tenant, each with its status.
@@ -148,9 +169,13 @@ async fn control(name: &str, body: &Value) {
     assert_eq!(answer.status, 200, "{name}");
 }
 
-async fn journal(server: &str, is_meant: impl Fn(&str) -> bool) -> Vec<(String, u64)> {
+async fn entries() -> Vec<Value> {
     let answer = call(CONTROL, "GET", "/_testbed/journal", &[], b"").await;
-    let entries: Vec<Value> = serde_json::from_slice(&answer.body).unwrap();
+    serde_json::from_slice(&answer.body).unwrap()
+}
+
+async fn journal(server: &str, is_meant: impl Fn(&str) -> bool) -> Vec<(String, u64)> {
+    let entries = entries().await;
     // Entries that are no requests tell of something else.
     let entries = entries
         .iter()

@@ -2,6 +2,7 @@
 //! writes down with whose token each came.
 
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 
 use base64::Engine;
@@ -23,6 +24,8 @@ pub(crate) enum Act {
     Change(Vec<&'static str>, Box<dyn FnOnce(&mut Answer) + Send>),
     /// It goes to the gate, and the answer's body breaks off after so many bytes.
     Cut(usize),
+    /// The same, once this has happened.
+    CutAfter(usize, Pin<Box<dyn Future<Output = ()> + Send>>),
     /// It is answered here.
     Say(Answer),
 }
@@ -106,6 +109,11 @@ async fn converse(mut stream: TcpStream, decide: &Decide, written: &Mutex<Vec<Se
         Act::Say(answer) => (answer, None),
         Act::Pass => (passed(&seen, &[]).await, None),
         Act::Cut(bytes) => (passed(&seen, &[]).await, Some(bytes)),
+        Act::CutAfter(bytes, happening) => {
+            let answer = passed(&seen, &[]).await;
+            happening.await;
+            (answer, Some(bytes))
+        }
         Act::Change(without, change) => {
             let mut answer = passed(&seen, &without).await;
             change(&mut answer);

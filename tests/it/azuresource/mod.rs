@@ -32,7 +32,7 @@ use url::Url;
 /// The token service, over TLS.
 const AUTHORITY: &str = "https://127.0.0.1:5903";
 /// The gate before Azurite.
-const GATE: &str = "https://127.0.0.1:5902";
+pub(crate) const GATE: &str = "https://127.0.0.1:5902";
 /// What stands behind accounts in the tests' URLs: nothing that resolves to anything but this machine.
 const SUFFIX: &str = "blob.storage.localhost";
 

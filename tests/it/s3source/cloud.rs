@@ -62,6 +62,12 @@ pub(crate) fn read_and_list(bucket: &str) -> Value {
     ])
 }
 
+fn lets_read(us: &str, bucket: &str) -> Value {
+    let mut policy = allow(&["s3:GetObject"], &format!("arn:aws:s3:::{bucket}/*"));
+    policy["Statement"][0]["Principal"] = json!({"AWS": format!("arn:aws:iam::{us}:root")});
+    policy
+}
+
 pub(crate) fn read_only(bucket: &str) -> Value {
     json!([allow(&["s3:GetObject"], &format!("arn:aws:s3:::{bucket}/*"))])
 }
@@ -75,9 +81,7 @@ impl Cloud {
         let mut customer_bucket = json!({"name": bucket, "region": plan.region, "objects": plan.objects});
         customer_bucket["versions"] = json!(plan.versions);
         if plan.lets_us_read {
-            let mut policy = allow(&["s3:GetObject"], &format!("arn:aws:s3:::{bucket}/*"));
-            policy["Statement"][0]["Principal"] = json!({"AWS": format!("arn:aws:iam::{us}:root")});
-            customer_bucket["policy"] = policy;
+            customer_bucket["policy"] = lets_read(&us, &bucket);
         }
         let role = json!({
             "name": "Longshore-Integration",
@@ -133,6 +137,12 @@ impl Cloud {
 
     pub(crate) async fn fetcher(&self) -> S3Fetcher {
         super::fetcher(bed::cloud_endpoint(), self.identities().await)
+    }
+
+    /// The bucket lets a worker's account read, as cross-account customers do.
+    pub(crate) async fn lets_read(&self, us: &str) {
+        let policy = lets_read(us, &self.bucket).to_string();
+        self.customer().put_bucket_policy().bucket(&self.bucket).policy(policy).send().await.unwrap();
     }
 
     /// The customer's own client, which is not ours.
