@@ -362,7 +362,11 @@ end() { # end NAME SIGNAL: the process that we started and its group, by id
 
 stop() {
   case $1 in
-    weed) end weed KILL ;; # its own way out takes 16 s, and what it acknowledged survives a SIGKILL
+    weed)
+      end weed KILL # its own way out takes 16 s, and what it acknowledged survives a SIGKILL
+      # Sockets that it leaves behind would keep another user's from starting.
+      rm -f /tmp/seaweedfs-*-{8333,8888,9333,9340,18333,18888,19333,19340}.sock /tmp/seaweedfs-s3-8333.sock 2>/dev/null || true
+      ;;
     rabbit)
       end rabbit TERM
       end epmd TERM
