@@ -11,6 +11,11 @@ use crate::domain::fault::AttachmentFault;
 /// Names one that waits. Later ones have higher numbers.
 pub(super) type Ticket = u64;
 
+/// A gap between two ends counts for no more than so many times what was known, and some: one long pause, as while the store is
+/// away, says little about the host, and many say it soon.
+const LONG: u32 = 4;
+const AT_LEAST: Duration = Duration::from_millis(10);
+
 /// A lane.
 #[derive(Debug)]
 pub(super) struct Lane {
@@ -74,8 +79,10 @@ impl Lane {
         &mut self, sign: Sign, fault: Option<&AttachmentFault>, (began, now): (Instant, Instant), most: usize,
     ) {
         if let Some(last) = self.last_end.replace(now) {
-            let gap = now.duration_since(last);
-            self.gap = Some(self.gap.map_or(gap, |known| known.mul_f64(0.75) + gap.mul_f64(0.25)));
+            // Not the time when nothing was under way.
+            let gap = now.duration_since(last.max(began));
+            let smoothed = |known: Duration| known.mul_f64(0.75) + gap.min(known * LONG + AT_LEAST).mul_f64(0.25);
+            self.gap = Some(self.gap.map_or(gap, smoothed));
         }
         if let Some(pause) = self.pace.follow(sign, began, now, most) {
             self.close(now + pause);
@@ -91,5 +98,48 @@ impl Lane {
     pub(super) fn expected_wait(&self) -> Option<Duration> {
         let ahead = u32::try_from(self.waiting.len()).unwrap_or(u32::MAX);
         self.gap.map(|gap| gap.saturating_mul(ahead))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A lane in which `ends` have ended, so far apart and each as long under way, and forty wait.
+    fn lane(ends: u32, apart: Duration) -> (Lane, Instant) {
+        let (mut lane, mut now) = (Lane::new(), Instant::now());
+        lane.waiting = (0..40).collect();
+        for _ in 0..ends {
+            now += apart;
+            lane.follow(Sign::Well, None, (now - apart, now), 100);
+        }
+        (lane, now)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_long_pause_does_not_make_others_wait_for_minutes() {
+        let quick = Duration::from_millis(20);
+        let (mut lane, now) = lane(100, quick);
+        let usual = lane.expected_wait().expect("much has ended");
+        assert!(usual < Duration::from_secs(1), "{usual:?}");
+        let after = now + Duration::from_secs(300);
+        lane.follow(Sign::Well, None, (now, after), 100);
+        let then = lane.expected_wait().expect("much has ended");
+        assert!(then < usual * 3, "{then:?} after a pause, {usual:?} before");
+        // Nor does a time without anything to do.
+        let later = after + Duration::from_secs(300);
+        lane.follow(Sign::Well, None, (later, later + quick), 100);
+        assert!(lane.expected_wait().expect("much has ended") < usual * 3);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_host_that_has_become_slow_is_known_soon() {
+        let (mut lane, mut now) = lane(100, Duration::from_millis(20));
+        for _ in 0..20 {
+            let began = now;
+            now += Duration::from_secs(5);
+            lane.follow(Sign::Well, None, (began, now), 100);
+        }
+        assert!(lane.expected_wait() > Some(Duration::from_secs(150)), "{:?}", lane.expected_wait());
     }
 }

@@ -91,7 +91,9 @@ impl Pipeline {
                 () = &mut rights_changed => break CopyEnd::RightsChanged,
                 _ = looks.tick() => {
                     let gait = watch.look(&progress, copied.ended);
-                    if let Some(wait) = self.goes_back_for(gait, (&team.id, &offering), &copied, held) {
+                    let wait = self.goes_back_for(gait, (&team.id, &offering), &copied, held);
+                    // While all wait for the store, a lane's wait says nothing.
+                    if let Some(wait) = wait.filter(|_| !self.is_away()) {
                         break CopyEnd::Waits(wait);
                     }
                 }
@@ -105,11 +107,16 @@ impl Pipeline {
             }
         };
         drop(running);
-        let was_away = outages != self.outages() || self.gates.store.is_down() || self.gates.way_out.is_down();
+        let was_away = outages != self.outages() || self.is_away();
         match end {
             CopyEnd::HoldOver if was_away || !progress.has_begun() => (copied, CopyEnd::Waited),
             end => (copied, end),
         }
+    }
+
+    /// Whether something that transfers wait for is away.
+    fn is_away(&self) -> bool {
+        self.gates.store.is_down() || self.gates.way_out.is_down()
     }
 
     /// How often what transfers wait for has gone away so far.
