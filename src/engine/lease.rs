@@ -159,6 +159,7 @@ impl Held {
                 Err(error) => debug!(%error, "a settlement was not taken"),
             }
             tokio::select! {
+                biased;
                 () = self.was_lost() => return false,
                 () = stop.was_cut(), if tries >= SETTLE_TRIES_CUT => return false,
                 () = sleep(wait_after(tries)) => {}

@@ -9,6 +9,7 @@
 //! | [`receipts`] | earlier rounds, and the receipt that decides |
 //! | [`lease`], [`lanes`], [`limits`], [`memory`] | what may run, for how long, how fast and in how much memory |
 //! | [`retry`], [`retry_budget`], [`outage`], [`stop`] | what happens when things fail or end |
+//! | [`chance`] | jitter |
 //! | [`alone`], [`suspects`] | messages that may be what kills their processes, kept apart from the others |
 //! | [`hands`], [`progress`], [`ahead`] | how many messages are in hand, how far they are, and what is looked past |
 //! | [`in_work`], [`recent`] | tasks that are worked on now, and those that were begun before |
@@ -18,6 +19,7 @@
 
 pub mod ahead;
 pub mod alone;
+pub mod chance;
 pub mod claims;
 pub mod hands;
 pub mod in_work;

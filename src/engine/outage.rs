@@ -7,9 +7,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use rand::Rng;
 use tokio::time::sleep;
 use tracing::{info, warn};
+
+use super::chance;
 
 /// The first and the longest wait between two tries of something that is away.
 const WAIT_FIRST: Duration = Duration::from_millis(200);
@@ -133,7 +134,7 @@ impl Gates {
 #[must_use]
 pub fn wait_after(tries: u32) -> Duration {
     let full = WAIT_FIRST.saturating_mul(1 << tries.min(10)).min(WAIT_LONGEST);
-    full.mul_f64(rand::rng().random_range(0.5..=1.0))
+    full.mul_f64(1.0 - chance::draw() / 2.0)
 }
 
 #[cfg(test)]

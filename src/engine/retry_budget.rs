@@ -12,6 +12,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tracing::debug;
 
+use super::chance;
 use super::retry::{Next, RetryPolicy};
 use crate::domain::fault::Fault;
 use crate::domain::id::TeamId;
@@ -91,7 +92,7 @@ impl Retries {
     /// Decides after the `tried`th try. What is over the budget is given up here, and comes again with its message.
     #[must_use]
     pub fn next(&self, team: &TeamId, place: &Place, fault: Fault, tried: u32) -> Next {
-        let next = self.policy.next(fault, tried, rand::random());
+        let next = self.policy.next(fault, tried, chance::draw());
         // This machine is nobody's outage.
         if next == Next::GiveUp || *place == Place::Local || self.with(team, place, Account::take_out) {
             return next;

@@ -114,6 +114,7 @@ impl Pipeline {
             tokio::time::sleep(NOTE_WITHIN_CUT).await;
         };
         let noted = tokio::select! {
+            biased;
             noted = noting => noted,
             () = cut => return warn!("could not note that a suspect's run has ended: it counts as unended"),
             () = async { held.was_lost().await; tokio::time::sleep(NOTE_WITHIN_CUT).await } => return,

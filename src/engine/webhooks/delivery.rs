@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
-use rand::Rng;
 use tokio::sync::Semaphore;
 use tracing::{debug, info, warn};
 
@@ -22,6 +21,7 @@ use crate::domain::webhook::endpoint::Endpoint;
 use crate::domain::webhook::pending::Pending;
 use crate::domain::webhook::schedule::{self, Next};
 use crate::domain::webhook::signature::signatures;
+use crate::engine::chance;
 use crate::engine::lease::Held;
 use crate::engine::outage::Gates;
 use crate::engine::receipts::Receipts;
@@ -249,7 +249,7 @@ impl Deliverer {
             Err(error) => (error.to_string(), None),
         };
         Tally::add(&self.tally.webhooks.failed);
-        let jitter = rand::rng().random_range(0.0..=1.0);
+        let jitter = chance::draw();
         match schedule::next(tries, pending.created_at, self.clock.now(), retry_after, jitter) {
             Next::After(delay) => {
                 debug!(event.id = pending.event_id, team = %pending.team, tries, ?delay, "a webhook to {} failed: {what}", endpoint.url());

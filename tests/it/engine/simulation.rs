@@ -13,6 +13,7 @@ use longshore::adapters::memory::fetcher::{MemoryFetcher, MemoryObject};
 use longshore::domain::digest::Sha256;
 use longshore::domain::fault::{AttachmentFault, Code};
 use longshore::domain::team::{AwsGrant, Team};
+use longshore::engine::chance;
 use longshore::engine::intake::Until;
 use longshore::engine::limits::{Limit, LimitTable, Limits, Paces};
 use longshore::engine::stop::Stop;
@@ -40,8 +41,7 @@ fn look_at(share: u64) {
     };
     for seed in &seeds {
         let seed = *seed;
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
-        let run = std::panic::AssertUnwindSafe(|| runtime.block_on(simulate(seed)));
+        let run = std::panic::AssertUnwindSafe(|| lived(seed));
         if let Err(failure) = std::panic::catch_unwind(run) {
             eprintln!("seed {seed} failed: LONGSHORE_TEST_SEED={seed} runs it alone");
             std::panic::resume_unwind(failure);
@@ -116,7 +116,9 @@ fn watched(seed: u64) -> (World, Watch) {
     (world, watch)
 }
 
-async fn simulate(seed: u64) {
+/// Lives one seed through, and returns what the dice would have shown next: the same for lives that were the same.
+async fn simulate(seed: u64) -> u32 {
+    chance::seed(seed);
     let (world, watch) = watched(seed);
     let fate = Fate::new(seed, 40);
     let planned = plan(&world, &fate).await;
@@ -137,6 +139,19 @@ async fn simulate(seed: u64) {
     fate.kill_after(None);
     check(&world, &planned, seed).await;
     assert_eq!(watch.broken(), BTreeSet::new(), "seed {seed}");
+    fate.below(u32::MAX)
+}
+
+fn lived(seed: u64) -> u32 {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
+    runtime.block_on(simulate(seed))
+}
+
+#[test]
+fn a_seed_can_be_lived_through_again() {
+    for seed in 0..20 {
+        assert_eq!(lived(seed), lived(seed), "seed {seed}");
+    }
 }
 
 /// Runs a worker for at most `life`, then drops it in mid-work. Whether it found the queue empty.
