@@ -71,9 +71,14 @@ impl Desk {
         self.state.lock().unwrap().records = records.collect();
     }
 
+    /// Where it has each team's record.
+    pub(super) fn team_url(&self) -> String {
+        self.server.url("/teams/{team}")
+    }
+
     pub(super) fn options(&self) -> DirectoryOptions {
         DirectoryOptions {
-            team_url: self.server.url("/teams/{team}"),
+            team_url: self.team_url(),
             bucket_url: Some(self.server.url("/buckets?of={bucket}")),
             token: Some(TOKEN.into()),
             integration_role_name: "Longshore-Integration".to_owned(),

@@ -1,6 +1,7 @@
 //! A directory of teams over HTTP, asked by the real client: the contract, and what becomes of everything but good answers.
 
 mod answers;
+mod claims;
 mod desk;
 mod outages;
 mod program;

@@ -10,7 +10,7 @@ use crate::scenario::world::{Setup, World};
 
 async fn world(desk: &Desk) -> World {
     let mut world = World::new(Setup::LocalFile).await;
-    world.set("TEAMS__SOURCE", &desk.server.url("/teams/{team}"));
+    world.set("TEAMS__SOURCE", &desk.team_url());
     world.set("TEAMS__TOKEN", TOKEN);
     world.set("QUEUE__MAX_ATTEMPTS", "1");
     world

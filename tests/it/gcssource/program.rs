@@ -34,6 +34,14 @@ impl Ground {
         std::fs::write(self.folder.path().join("teams.toml"), teams).unwrap();
     }
 
+    /// Its teams come from a directory from now on.
+    pub(crate) fn asks_a_directory(&self, team_url: &str, token: &str) {
+        let path = self.folder.path().join("longshore.toml");
+        let more = format!("teams.source = \"{team_url}\"\nteams.token = \"file:desk-token\"\n");
+        std::fs::write(self.folder.path().join("desk-token"), token).unwrap();
+        std::fs::write(&path, std::fs::read_to_string(&path).unwrap() + &more).unwrap();
+    }
+
     async fn run(&self, arguments: &[&str]) -> (i32, String, String) {
         self.run_with(arguments, &[]).await
     }
