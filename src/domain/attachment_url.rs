@@ -60,7 +60,7 @@ const RECOGNISED_SUFFIXES: &[&str] = &[
 ];
 
 /// Returns `text` fit to be written: without user-info, query and fragment. Of what is no URL, and so may hide a secret
-/// anywhere, only the scheme is left.
+/// anywhere, only the scheme is left, or what stands before anything that could begin a parameter.
 #[must_use]
 pub fn redacted(text: &str) -> String {
     if let Some(object) = redacted_object(text) {
@@ -96,9 +96,14 @@ fn redacted_text(text: &str) -> String {
         }
         Some(_) => "…".to_owned(),
         None if text.contains('@') => "…".to_owned(),
-        None => {
-            text.split(['?', '#']).next().unwrap_or_default().chars().filter(|c| !c.is_control()).take(256).collect()
-        }
+        None => text
+            .split(['?', '#', ';', '&', '='])
+            .next()
+            .unwrap_or_default()
+            .chars()
+            .filter(|c| !c.is_control())
+            .take(256)
+            .collect(),
     }
 }
 
@@ -175,6 +180,8 @@ mod tests {
             ("s3://bucket/a b+c/ü%20#1.txt", "s3://bucket/a b+c/ü%20#1.txt"),
             ("GS://u:p@bucket/a", "gs://bucket/a"),
             ("not a url?secret", "not a url"),
+            ("cdn.acme.com/a.jpg;token=secret", "cdn.acme.com/a.jpg"),
+            ("cdn.acme.com/token=secret", "cdn.acme.com/token"),
             ("//u:p@h/x?y", "…"),
             ("u:p?a@h", "…"),
             ("http://[bad/x?token=1", "http:…"),

@@ -59,13 +59,17 @@ impl Started {
 
     /// Takes no more from `queue` and finishes what is under way within `grace`, then cuts it; `what` names it in the log.
     pub async fn drain(&self, queue: &dyn Queue, stop: &Stop, grace: Duration, what: &'static str) -> End {
-        queue.close().await;
         self.tasks.close();
         let in_hand = self.tasks.len();
         if in_hand > 0 {
             info!(in_hand, "finishing the {what} in hand");
         }
-        if let Some(Ok(())) = stop.unless_cut(timeout(grace, self.tasks.wait())).await {
+        // The grace is for both: whoever kills us afterwards counts from the first word.
+        let ending = async {
+            queue.close().await;
+            self.tasks.wait().await;
+        };
+        if let Some(Ok(())) = stop.unless_cut(timeout(grace, ending)).await {
             return End::Drained;
         }
         let left = self.tasks.len();

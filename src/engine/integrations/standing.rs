@@ -12,6 +12,7 @@ use tokio::time::Instant;
 
 use super::last_report;
 use crate::domain::access::Grant;
+use crate::domain::digest::Sha256;
 use crate::domain::fault::{AttachmentFault, Code};
 use crate::domain::id::TeamId;
 use crate::domain::integration::Cloud;
@@ -25,7 +26,8 @@ const REMEMBERED_MAX: usize = 10_000;
 
 #[derive(Default)]
 struct Memory {
-    open_roles: HashMap<TeamId, (bool, Instant)>,
+    /// With the grant that each is of.
+    open_roles: HashMap<TeamId, (bool, Option<Sha256>, Instant)>,
     unseen: BTreeSet<TeamId>,
 }
 
@@ -64,22 +66,24 @@ impl Standing {
     }
 
     async fn is_open(&self, team: &KnownTeam) -> Result<bool, StoreError> {
+        let mark = team.record.grant_mark(Cloud::Aws);
         let remembered = self.memory().open_roles.get(&team.id).copied();
-        if let Some((is_open, asked)) = remembered
+        if let Some((is_open, of, asked)) = remembered
+            && of == mark
             && asked.elapsed() < REMEMBERED
         {
             return Ok(is_open);
         }
         let asked = Instant::now();
         let report = last_report(self.store.as_ref(), &team.id, Cloud::Aws).await?;
-        let report = report.filter(|report| Some(report.grant) == team.record.grant_mark(Cloud::Aws));
+        let report = report.filter(|report| Some(report.grant) == mark);
         let is_open = report.as_ref().is_some_and(|report| report.shows_open_role());
         let memory = &mut *self.memory();
         if memory.open_roles.len() >= REMEMBERED_MAX {
-            memory.open_roles.retain(|_, (_, asked)| asked.elapsed() < REMEMBERED);
+            memory.open_roles.retain(|_, (_, _, asked)| asked.elapsed() < REMEMBERED);
         }
         if memory.open_roles.len() < REMEMBERED_MAX {
-            memory.open_roles.insert(team.id.clone(), (is_open, asked));
+            memory.open_roles.insert(team.id.clone(), (is_open, mark, asked));
         }
         if report.is_none() && memory.unseen.len() < REMEMBERED_MAX {
             memory.unseen.insert(team.id.clone());

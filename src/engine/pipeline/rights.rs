@@ -17,6 +17,7 @@ impl Pipeline {
         loop {
             sleep(LOOK_EVERY).await;
             let Ok(found) = self.teams.team(&team.id).await else { continue };
+            self.gates.teams.came_back();
             let is_as_before = matches!(&found, Lookup::Known(now) if now.record.has_rights_of(&team.record));
             if !is_as_before {
                 let team = &team.id;

@@ -296,10 +296,12 @@ impl Transfer {
         };
         let said = match said {
             Ok(said) => said,
-            Err(fault) => {
+            Err(fault) if is_hosts_trouble(&fault) => {
                 job.progress.fail();
-                return Ok(if is_hosts_trouble(&fault) { Looked::Failed(fault) } else { Looked::Nothing });
+                return Ok(Looked::Failed(fault));
             }
+            // A signed URL may allow no look; the body is asked for all the same.
+            Err(_) => return Ok(Looked::Nothing),
         };
         let Some(pin) = said.version.pin() else { return Ok(Looked::Nothing) };
         Ok(self.adopt(job, &job.object_id(Some(pin))).await?.map_or(Looked::Nothing, Looked::Found))
