@@ -164,7 +164,9 @@ async fn known_teams(loaded: &Loaded, team: Option<&TeamId>) -> Result<Arc<dyn T
     let (place, what_to_do) = match &loaded.config.teams.source {
         TeamsSource::File { path } if !path.exists() => return Err(no_teams_file(path, &table)),
         TeamsSource::File { path } => (path.display().to_string(), format!("add a table {table} to it")),
-        TeamsSource::Directory { template } => (template.clone(), "add it there first, or correct the name".to_owned()),
+        TeamsSource::Directory { template } => {
+            (template.to_string(), "add it there first, or correct the name".to_owned())
+        }
     };
     let teams = wiring::teams(loaded)?;
     let Some(id) = team else { return Ok(teams) };

@@ -1,6 +1,6 @@
 //! Where things are: endpoints, queues, stores and the teams source, each read from one URL-like text.
 //!
-//! What a URL holds before its `@` is a secret: it is kept for use and masked wherever the URL is shown.
+//! What a URL holds before its `@` is a secret: it is kept for use and masked wherever the URL is shown. So is a directory's query.
 //! Nothing here looks whether something answers there.
 
 use std::path::PathBuf;
@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use url::Url;
 
 use super::secret::MASK;
+use super::template::Template;
 use super::text::{Text, text_type};
 
 /// A URL with a host, whose user-info is never shown.
@@ -172,7 +173,7 @@ pub enum TeamsSource {
     /// A directory that is asked for one team at a time.
     Directory {
         /// Its URL, with `{team}` where the team's name goes.
-        template: String,
+        template: Template,
     },
 }
 
@@ -181,8 +182,9 @@ impl Text for TeamsSource {
 
     fn from_text(text: &str) -> Result<Self, String> {
         if text.starts_with("https://") || text.starts_with("http://") {
-            check_template(text, "{team}").map_err(|why| format!("{why}: write {}", Self::EXPECTED))?;
-            return Ok(Self::Directory { template: text.to_owned() });
+            let template = Template::from_text(text)?;
+            template.check("{team}").map_err(|why| format!("{why}: write {}", Self::EXPECTED))?;
+            return Ok(Self::Directory { template });
         }
         file_path(text)
             .map(|path| Self::File { path })
@@ -192,38 +194,11 @@ impl Text for TeamsSource {
     fn to_text(&self) -> String {
         match self {
             Self::File { path } => format!("file:{}", path.to_text()),
-            Self::Directory { template } => template.clone(),
+            Self::Directory { template } => template.to_text(),
         }
     }
 }
 text_type!(TeamsSource);
-
-/// Checks a URL of a directory with a `mark` in it. Over plain http only this machine is asked: what comes is whom we trust.
-pub(super) fn check_template(text: &str, mark: &str) -> Result<(), String> {
-    if text.matches(mark).count() != 1 {
-        return Err(format!("is a directory's URL without one {mark} in it"));
-    }
-    // A mark in the host would let a name choose whom we ask.
-    let authority = text.split_once("://").and_then(|(_, rest)| rest.split(['/', '\\', '?', '#']).next());
-    let url = Endpoint::from_text(text).ok().filter(|_| authority.is_some_and(|authority| !authority.contains(mark)));
-    let url = url.ok_or_else(|| format!("is no URL with {mark} in its path or query"))?;
-    let url = url.expose();
-    if !url.username().is_empty() || url.password().is_some() {
-        return Err("holds credentials, which belong into teams.token".to_owned());
-    }
-    let is_here = match url.host() {
-        Some(url::Host::Ipv4(address)) => address.is_loopback(),
-        Some(url::Host::Ipv6(address)) => address.is_loopback(),
-        Some(url::Host::Domain(name)) => name == "localhost",
-        None => false,
-    };
-    match url.scheme() {
-        "https" => Ok(()),
-        "http" if is_here => Ok(()),
-        "http" => Err("asks another machine without TLS".to_owned()),
-        scheme => Err(format!("has the scheme {scheme:?}")),
-    }
-}
 
 /// Returns the path of `file:PATH`, `file:/PATH` or `file:///PATH`.
 fn file_path(text: &str) -> Option<PathBuf> {
@@ -292,7 +267,7 @@ mod tests {
     fn teams_come_from_a_file_or_a_directory() {
         check::<TeamsSource>("file:teams.toml", Ok("file:teams.toml"));
         check::<TeamsSource>("https://teams.test/v1/{team}", Ok("https://teams.test/v1/{team}"));
-        check::<TeamsSource>("http://127.0.0.1:1/{team}?x", Ok("http://127.0.0.1:1/{team}?x"));
+        check::<TeamsSource>("http://127.0.0.1:1/{team}?x", Ok("http://127.0.0.1:1/{team}?***"));
         check::<TeamsSource>("http://localhost/{team}", Ok("http://localhost/{team}"));
         check::<TeamsSource>("http://teams.test/{team}", Err("without TLS"));
         check::<TeamsSource>("https://me:hush@teams.test/{team}", Err("teams.token"));

@@ -16,6 +16,7 @@ mod places;
 mod rules;
 pub mod secret;
 mod sections;
+pub mod template;
 pub mod text;
 pub mod units;
 mod unsupported;
@@ -33,6 +34,7 @@ pub use known::DEFAULTS;
 pub use places::Places;
 pub use secret::Secret;
 pub use sections::*;
+pub use template::Template;
 pub use text::Text;
 pub use units::{ByteRate, ByteSize, Network, RequestRate, TimeSpan};
 

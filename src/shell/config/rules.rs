@@ -1,6 +1,6 @@
 //! Rules between settings: what each allows only beside, below or without another one.
 
-use super::address::{Endpoint, QueueUrl, TeamsSource, check_template};
+use super::address::{Endpoint, QueueUrl, TeamsSource};
 use super::check::Refuse;
 use super::known::show;
 use super::places::Places;
@@ -24,7 +24,7 @@ pub(super) fn check(config: &Config, places: &Places, refuse: &mut Refuse<'_>) {
 fn check_teams(config: &Config, refuse: &mut Refuse<'_>) {
     let TeamsConfig { source, token, bucket_url, check_every: _ } = &config.teams;
     let is_file = matches!(source, TeamsSource::File { .. });
-    for (key, is_set) in [("teams.token", token.is_some()), ("teams.bucket_url", !bucket_url.is_empty())] {
+    for (key, is_set) in [("teams.token", token.is_some()), ("teams.bucket_url", bucket_url.is_some())] {
         if is_file && is_set {
             refuse(key, "is for a directory: leave it out beside a teams file".to_owned());
         }
@@ -33,8 +33,8 @@ fn check_teams(config: &Config, refuse: &mut Refuse<'_>) {
         refuse("teams.token", "holds what no token has: write letters, digits and marks without blanks".to_owned());
     }
     if !is_file
-        && !bucket_url.is_empty()
-        && let Err(why) = check_template(bucket_url, "{bucket}")
+        && let Some(template) = bucket_url
+        && let Err(why) = template.check("{bucket}")
     {
         refuse("teams.bucket_url", format!("{why}: write \"https://HOST/PATH/{{bucket}}\""));
     }

@@ -13,7 +13,7 @@ use crate::adapters::teams::served::{
 };
 use crate::adapters::teams::{TeamsFile, TeamsOptions, check};
 use crate::ports::teams::Teams;
-use crate::shell::config::{Loaded, TeamsSource, process_environment};
+use crate::shell::config::{Loaded, TeamsSource, Template, process_environment};
 use crate::shell::exit::{Exit, Failure};
 
 /// Opens the teams file, or a directory, which is not asked for anything yet.
@@ -32,12 +32,12 @@ pub fn teams(loaded: &Loaded) -> Result<Arc<dyn Teams>, Failure> {
     Ok(Arc::new(teams))
 }
 
-fn directory(loaded: &Loaded, template: &str) -> Result<Arc<dyn Teams>, Failure> {
+fn directory(loaded: &Loaded, template: &Template) -> Result<Arc<dyn Teams>, Failure> {
     let teams = &loaded.config.teams;
     let service = Arc::new(HttpService::new(ANSWER_WITHIN, RECORD_BYTES_MAX).map_err(bad_tls)?);
     let options = DirectoryOptions {
-        team_url: template.to_owned(),
-        bucket_url: (!teams.bucket_url.is_empty()).then(|| teams.bucket_url.clone()),
+        team_url: template.expose().to_owned(),
+        bucket_url: teams.bucket_url.as_ref().map(|template| template.expose().to_owned()),
         token: teams.token.as_ref().map(|token| SecretString::from(token.expose().to_owned())),
         integration_role_name: loaded.config.aws.integration_role_name.clone(),
         fresh: FRESH,

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::shell::config::address::{Endpoint, StoreUrl, TeamsSource};
 use crate::shell::config::secret::Secret;
+use crate::shell::config::template::Template;
 use crate::shell::config::text;
 use crate::shell::config::units::TimeSpan;
 
@@ -36,7 +37,9 @@ pub struct TeamsConfig {
     #[schemars(with = "String")]
     pub token: Option<Secret>,
     /// Where a directory tells whose a bucket is.
-    pub bucket_url: String,
+    #[serde(with = "text")]
+    #[schemars(with = "String")]
+    pub bucket_url: Option<Template>,
     /// How often a worker looks whether what teams granted is still as it should be; zero: never.
     pub check_every: TimeSpan,
 }
