@@ -15,13 +15,14 @@ use rustls::RootCertStore;
 use serde_json::json;
 
 use crate::fetch::server::{Asked, Server, Step, answer, head};
+use crate::fetch::tls::{self, TlsServer};
 
 /// What the desk knows its askers by.
-pub(super) const TOKEN: &str = "tok-hush-51";
+pub(crate) const TOKEN: &str = "tok-hush-51";
 
 /// How the desk is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Mood {
+pub(crate) enum Mood {
     Well,
     /// Answers everything with this status and body.
     Says(u16, &'static str),
@@ -32,7 +33,7 @@ pub(super) enum Mood {
 }
 
 /// A desk; dropped, it is gone.
-pub(super) struct Desk {
+pub(crate) struct Desk {
     pub(super) server: Server,
     state: Arc<Mutex<State>>,
 }
@@ -43,18 +44,18 @@ struct State {
 }
 
 impl Desk {
-    pub(super) async fn open() -> Self {
+    pub(crate) async fn open() -> Self {
         let state = Arc::new(Mutex::new(State { records: BTreeMap::new(), mood: Mood::Well }));
         let behind = Arc::clone(&state);
         let server = Server::start(move |asked| reply(&behind.lock().unwrap(), asked)).await;
         Self { server, state }
     }
 
-    pub(super) fn is(&self, mood: Mood) {
+    pub(crate) fn is(&self, mood: Mood) {
         self.state.lock().unwrap().mood = mood;
     }
 
-    pub(super) fn put(&self, team: &str, record: &str) {
+    pub(crate) fn put(&self, team: &str, record: &str) {
         self.state.lock().unwrap().records.insert(team.to_owned(), record.to_owned());
     }
 
@@ -72,8 +73,15 @@ impl Desk {
     }
 
     /// Where it has each team's record.
-    pub(super) fn team_url(&self) -> String {
+    pub(crate) fn team_url(&self) -> String {
         self.server.url("/teams/{team}")
+    }
+
+    /// The same over https, with a certificate that the test bed's authority has signed.
+    pub(crate) async fn behind_tls(&self) -> (TlsServer, String) {
+        let front = tls::before(self.server.address).await;
+        let url = format!("https://127.0.0.1:{}/teams/{{team}}", front.port);
+        (front, url)
     }
 
     pub(super) fn options(&self) -> DirectoryOptions {
@@ -108,7 +116,8 @@ fn well(state: &State, asked: &Asked) -> Vec<Step> {
             |team| answer(200, "", json!({"team": team}).to_string().as_bytes()),
         );
     }
-    let team = asked.target.strip_prefix("/teams/").unwrap_or_default();
+    let path = asked.target.split('?').next().unwrap_or_default();
+    let team = path.strip_prefix("/teams/").unwrap_or_default();
     let Some(record) = state.records.get(team) else { return answer(404, "", b"") };
     let etag = format!("\"{}\"", Sha256::of(record.as_bytes()));
     if asked.fields.get("if-none-match") == Some(&etag) {

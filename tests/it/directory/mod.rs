@@ -2,6 +2,6 @@
 
 mod answers;
 mod claims;
-mod desk;
+pub(crate) mod desk;
 mod outages;
 mod program;

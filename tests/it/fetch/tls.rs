@@ -1,18 +1,21 @@
 //! Certificates, and redirects between https and http.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use longshore::adapters::fetch::http::HttpFetcher;
 use longshore::domain::fault::Code;
 use rustls::RootCertStore;
+use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
-use tokio::io::AsyncWriteExt;
-use tokio::net::TcpListener;
+use tokio::io::{AsyncWriteExt, copy_bidirectional};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
 
 use super::server::{Server, Step, answer, play, read_head, redirect};
 use super::{Ledger, Script, fetcher_with, options, read};
+use crate::bed;
 
 /// A certificate for `tls.test` that signs itself, made for these tests.
 const CERTIFICATE: &[u8] = include_bytes!("tls/certificate.der");
@@ -30,15 +33,8 @@ impl Drop for TlsServer {
 }
 
 pub(crate) async fn serving(steps: Vec<Step>) -> TlsServer {
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(KEY));
-    let config = rustls::ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_no_client_auth()
-        .with_single_cert(vec![CertificateDer::from(CERTIFICATE)], key)
-        .unwrap();
-    let acceptor = TlsAcceptor::from(Arc::new(config));
+    let acceptor = acceptor(CertificateDer::from(CERTIFICATE), key);
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     let task = tokio::spawn(async move {
@@ -58,6 +54,39 @@ pub(crate) async fn serving(steps: Vec<Step>) -> TlsServer {
         }
     });
     TlsServer { port, task }
+}
+
+/// The server at `upstream` over TLS, with the test bed's certificate, at 127.0.0.1.
+pub(crate) async fn before(upstream: SocketAddr) -> TlsServer {
+    let [certificate, key] = bed::server_pem_paths();
+    let certificate = CertificateDer::from_pem_file(certificate).unwrap();
+    let acceptor = acceptor(certificate, PrivateKeyDer::from_pem_file(key).unwrap());
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let task = tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let acceptor = acceptor.clone();
+            tokio::spawn(async move {
+                let (client, server) = (acceptor.accept(stream).await, TcpStream::connect(upstream).await);
+                if let (Ok(mut client), Ok(mut server)) = (client, server) {
+                    // Whichever side hangs up, it is over.
+                    let _ = copy_bidirectional(&mut client, &mut server).await;
+                }
+            });
+        }
+    });
+    TlsServer { port, task }
+}
+
+fn acceptor(certificate: CertificateDer<'static>, key: PrivateKeyDer<'static>) -> TlsAcceptor {
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate], key)
+        .unwrap();
+    TlsAcceptor::from(Arc::new(config))
 }
 
 /// A fetcher to which `tls.test` and `other.test` are this machine.

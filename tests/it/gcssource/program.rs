@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::google::{Customer, Google, US};
+use crate::bed;
 use crate::fault_proxy::FaultProxy;
 
 /// A worker's folder, with our own account's key in it.
@@ -55,6 +56,7 @@ impl Ground {
             .env("HOME", self.folder.path())
             .env("GOOGLE_APPLICATION_CREDENTIALS", self.folder.path().join("key.json"))
             .env("GCE_METADATA_HOST", "127.0.0.1:1")
+            .env("SSL_CERT_FILE", bed::ca_pem_path())
             .env("LONGSHORE__GCP__IAM_ENDPOINT_URL", &self.identity_url)
             .env("LONGSHORE__SOURCES__GCS__ENDPOINT_URL", &self.endpoint)
             .env("LONGSHORE__TELEMETRY__LOG", "debug")
