@@ -33,6 +33,8 @@ ANY_SCOPE = "https://www.googleapis.com/auth/cloud-platform"
 IAM_SCOPE = "https://www.googleapis.com/auth/iam"
 READ_SCOPE = "https://www.googleapis.com/auth/devstorage.read_only"
 HOP_HEADERS = {"connection", "keep-alive", "transfer-encoding", "te", "upgrade"}
+# By what somebody who asks for a token shows who it is.
+PROOFS = ("assertion", "client_assertion", "client_secret", "refresh_token", "subject_token")
 
 
 class Refused(Exception):
@@ -80,6 +82,7 @@ class World:
         self.azure = {"app_id": "app", "secret": "secret", "tenants": {}, "grants": []}
         self.google_keys, self.tokens, self.journal, self.faults = {}, {}, [], []
         self.azure_tokens, self.ended_azure_tokens = {}, set()
+        self.issued, self.shown = [], []
         self.settings = {"token_seconds": 3600, "clock_offset": 0}
 
     def now(self):
@@ -129,6 +132,7 @@ class World:
         seconds = min(seconds or longest, longest)
         token = "ya29." + secrets.token_urlsafe(32)
         self.tokens[token] = (email, self.now() + seconds, scopes)
+        self.issued.append(token)
         self.journal.append({"time": time.time(), "server": "identity", "minted": email, "scopes": scopes})
         return token, seconds
 
@@ -280,6 +284,7 @@ class World:
                 "ver": "1.0",
             },
         )
+        self.issued.append(token)
         return {"token_type": "Bearer", "expires_in": seconds, "ext_expires_in": seconds, "access_token": token}
 
     def check_azure(self, method, path, headers):
@@ -405,6 +410,7 @@ class IdentityHandler(Handler):
         world, url = self.world, urllib.parse.urlsplit(self.path)
         base = ("https" if isinstance(self.connection, ssl.SSLSocket) else "http") + f"://{self.headers['Host']}"
         form = dict(urllib.parse.parse_qsl(body.decode("utf-8", "replace"))) if b"=" in body else {}
+        world.shown += [form[name] for name in PROOFS if form.get(name)]
         call = (self.command, url.path)
         target = re.fullmatch(
             r"/v1/projects/-/serviceAccounts/([^:]+):generateAccessToken", urllib.parse.unquote(url.path)
@@ -418,6 +424,8 @@ class IdentityHandler(Handler):
             return world.reset() or {}
         if call == ("GET", "/_testbed/journal"):
             return world.journal
+        if call == ("GET", "/_testbed/credentials"):
+            return {"issued": world.issued, "shown": world.shown}
         if call == ("POST", "/_testbed/google-key"):
             return world.google_key(json.loads(body)["email"], base + "/token")
         if call == ("POST", "/_testbed/fault"):

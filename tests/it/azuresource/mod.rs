@@ -34,7 +34,7 @@ const AUTHORITY: &str = "https://127.0.0.1:5903";
 /// The gate before Azurite.
 pub(crate) const GATE: &str = "https://127.0.0.1:5902";
 /// What stands behind accounts in the tests' URLs: nothing that resolves to anything but this machine.
-const SUFFIX: &str = "blob.storage.localhost";
+pub(crate) const SUFFIX: &str = "blob.storage.localhost";
 
 /// Our application with a secret.
 fn application(secret: &str) -> AzureOptions {

@@ -43,12 +43,18 @@ pub(crate) struct Customer {
 impl Google {
     /// Starts one that knows the worker's own account.
     pub(crate) async fn start() -> Self {
+        Self::start_with(&[]).await
+    }
+
+    /// The same with more arguments for the stand-in.
+    pub(crate) async fn start_with(more: &[String]) -> Self {
         bed::require("gcs");
         let [identity, gate] = [free_port(), free_port()].map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
         let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/bed/identity_testbed.py");
         let child = Command::new(bed::python())
             .args([script, "--port", &identity.port().to_string(), "--gcs-gate", &gate.port().to_string()])
             .args(["--gcs-upstream", &format!("http://{}", SocketAddr::from(STORAGE))])
+            .args(more)
             .stdin(Stdio::null())
             .spawn()
             .unwrap();
@@ -101,7 +107,7 @@ impl Google {
         path
     }
 
-    async fn control(&self, method: &str, name: &str, body: &Value) -> Value {
+    pub(crate) async fn control(&self, method: &str, name: &str, body: &Value) -> Value {
         let answer = ask(self.identity, method, &format!("/_testbed/{name}"), "", body.to_string().as_bytes()).await;
         let said = String::from_utf8_lossy(&answer.body).into_owned();
         assert_eq!(answer.status, 200, "{method} {name}: {said}");

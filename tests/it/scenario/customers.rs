@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
+use std::time::Duration;
 
 use aws_credential_types::Credentials;
 use aws_sdk_s3::Client;
+use aws_sdk_s3::presigning::PresigningConfig;
 use aws_sdk_s3::primitives::ByteStream;
 use futures::StreamExt;
 use serde_json::{Value, json};
@@ -127,6 +129,13 @@ impl Customer {
     /// The source of an object.
     pub(crate) fn url(&self, key: &str) -> String {
         format!("s3://{}/{key}", self.bucket)
+    }
+
+    /// The object's URL with a signature of the bucket's owner, which lets everybody read it for a while.
+    pub(crate) async fn signed_url(&self, key: &str) -> String {
+        let within = PresigningConfig::expires_in(Duration::from_secs(600)).unwrap();
+        let signed = self.client.get_object().bucket(&self.bucket).key(key).presigned(within).await;
+        signed.unwrap().uri().to_owned()
     }
 
     /// What the object's requests ask for.
@@ -277,7 +286,7 @@ impl Customers {
     /// Every request for an object, as an origin's log has them. How an answer ended is not known: each counts as whole.
     pub(crate) fn log(&self) -> Vec<Request> {
         let request = |asked: super::way::Asked| Request {
-            time: std::time::Duration::from_millis(asked.at_ms).as_secs_f64(),
+            time: Duration::from_millis(asked.at_ms).as_secs_f64(),
             method: asked.method,
             target: asked.target,
             status: Some(200),

@@ -21,6 +21,7 @@ use super::seen::Seen;
 use super::sqs::Sqs;
 use super::vault::{BUCKET, Vault};
 use crate::bed;
+use crate::ran::Ran;
 use crate::sqs::fixture::Kind;
 
 /// The whole of a size where a person asks for it (`make test-long`), else the usual one.
@@ -208,6 +209,11 @@ impl World {
         self.environment.insert(format!("LONGSHORE__{key}"), value.to_owned());
     }
 
+    /// Sets a variable that is not ours, such as those of the clouds' own tools, likewise.
+    pub(crate) fn set_variable(&mut self, name: &str, value: &str) {
+        self.environment.insert(name.to_owned(), value.to_owned());
+    }
+
     /// Lets all workers from now on trust this file's certificates besides.
     pub(crate) fn trust(&mut self, ca_pem: &std::path::Path) {
         self.environment.insert("SSL_CERT_FILE".to_owned(), ca_pem.display().to_string());
@@ -242,13 +248,6 @@ impl World {
     /// Starts a worker of all roles that ends when the queues are empty.
     pub(crate) fn worker_of_all_roles_until_empty(&self) -> Worker {
         self.start(&["worker", "--until-empty"], None)
-    }
-
-    /// Adds to the teams file.
-    pub(crate) fn add_teams(&self, records: &str) {
-        let path = self.folder.path().join("teams.toml");
-        let teams = std::fs::read_to_string(&path).unwrap();
-        std::fs::write(path, format!("{teams}{records}")).unwrap();
     }
 
     /// Starts a worker that is hit when it passes a crash point: `POINT:kill:COUNT` or `POINT:freeze:COUNT`,
@@ -290,20 +289,23 @@ impl World {
         command
     }
 
+    /// Runs a command to its end.
+    pub(crate) async fn ran(&self, arguments: &[&str]) -> Ran {
+        let mut command = self.command(arguments);
+        tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap().into()
+    }
+
     /// Runs a command to its end, asserts that it succeeds, and returns what it printed.
     pub(crate) async fn says(&self, arguments: &[&str]) -> String {
-        let mut command = self.command(arguments);
-        let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
-        let said = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "{arguments:?} ended with {}: {said}", output.status);
-        String::from_utf8(output.stdout).unwrap()
+        let ran = self.ran(arguments).await;
+        assert_eq!(ran.exit, 0, "{arguments:?}: {}", ran.err);
+        ran.out
     }
 
     /// Runs a command to its end and returns its exit code and what it said on standard error.
     pub(crate) async fn ends(&self, arguments: &[&str]) -> (Option<i32>, String) {
-        let mut command = self.command(arguments);
-        let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
-        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+        let ran = self.ran(arguments).await;
+        (Some(ran.exit), ran.err)
     }
 
     /// Runs a command with one more variable, asserts that it calls the configuration bad, and returns what it said.

@@ -1,127 +1,59 @@
-//! Secrets stay where they belong: whatever a run wrote, none of the secrets and signatures that it used stands in it.
+//! Secrets stay where they belong: whatever a run wrote, none of the secrets, tokens and signatures that it used stands in it.
+//!
+//! One deployment with everything that has a secret: roles on AWS, every way of proving oneself on Google's cloud and on Azure, a
+//! directory of teams over https, an egress proxy, signed URLs, webhooks. What was configured is known; what was issued on the
+//! way is told by those who issued it.
+
+mod clouds;
+mod peers;
+mod secrets;
+mod tasks;
+mod written;
 
 use std::collections::BTreeSet;
-use std::path::Path;
 use std::time::Duration;
 
-use serde_json::json;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::Value;
 
-use super::customers::{Customers, Door};
-use super::expect::{End, Sent, Wanted};
-use super::judge::Judge;
-use super::tasks::Draw;
-use super::world::{Setup, World};
+use self::clouds::{CLIENT_SECRET, FEDERATED_TOKEN, LOGIN_SECRET, Proofs, REFRESH_TOKEN, SUBJECT_TOKEN, WRONG_SECRET};
+use self::peers::{OF_DIRECTORY, OF_HOOKS, OUR_KEY, Peers};
+use self::secrets::Secrets;
+use self::tasks::{IN_URLS, cloud_tasks, plain_tasks};
+use self::written::{dead_letters, files, printed, printed_in_trouble};
+use super::customers::Object;
+use super::proxy::{PASSWORD, USER};
+use super::world::World;
+use crate::directory::desk::TOKEN;
 
-/// What a customer's URL carries, and nothing that is written may.
-const IN_URLS: [&str; 4] = ["Signature0fAPresignedUrl", "Passw0rdOfAUrl", "TokenOfACallback", "QueryOfARefusedUrl"];
-/// The secrets that sign webhooks, in the form in which a team's record has them.
-const OF_HOOKS: [&str; 3] = [
-    "whsec_c2VjcmV0IG9mIGh5Z2llbmUsIDI0IGJ5dGVz",
-    "whsec_cHJldmlvdXMgb2YgaHlnaWVuZSwgMjQgYg==",
-    "AuthKeyOfTheScaleFormat",
-];
+const WITHIN: Duration = Duration::from_secs(100);
 
-/// The values that stand between these two marks.
-fn between<'a>(text: &'a str, begin: &str, ends: &[char]) -> BTreeSet<&'a str> {
-    text.split(begin).skip(1).filter_map(|rest| rest.split(ends).next()).filter(|value| value.len() >= 12).collect()
-}
-
-/// A task whose end nobody looks at here.
-fn task(number: usize, team: &str, urls: &[String], callback: &str) -> Sent {
-    let task = format!("hygiene-{number}");
-    let mut body = json!({"task_id": task, "team": team, "attachments": urls});
-    if !callback.is_empty() {
-        body["callback_url"] = json!(callback);
-    }
-    let wanted = Wanted { team: team.to_owned(), task: task.clone(), parts: Vec::new() };
-    Sent::new(task, body.to_string(), End::Receipt(wanted))
-}
-
-fn tasks(world: &World, in_buckets: &[Sent]) -> Vec<Sent> {
-    let [signature, password, token, query] = IN_URLS;
-    let at = |target: &str| world.origin.url(target);
-    let with_password = at("/blob/u?size=10").replace("http://", &format!("http://user:{password}@"));
-    let hook = at(&format!("/sink/hook?token={token}"));
-    let mut tasks = vec![
-        task(1, "hooked", &[at(&format!("/blob/a?size=100&X-Amz-Signature={signature}"))], &hook),
-        task(2, "hooked", &[with_password, at(&format!("/blob/b?status=404&sig={query}"))], &hook),
-        task(3, "hooked", &[format!("ftp://user:{password}@host/x?token={query}")], ""),
-        task(4, "hooked", &[at(&format!("/redirect?to=http%3A%2F%2F10.0.0.1%2F%3Ftoken%3D{query}"))], &hook),
-        task(5, "hooked", &[at("/blob/c?size=10")], &format!("mailto:{token}@example.com")),
-        task(6, "scaled", &[at(&format!("/blob/d?status=503&token={query}"))], ""),
-        // Nobody is connected to here.
-        task(7, "hooked", &[format!("https://user:{password}@localhost:1/?token={query}")], &hook),
-    ];
-    tasks.extend(in_buckets.iter().cloned());
-    tasks
-}
-
-/// What the program has written to anywhere but its queue, which holds messages as they came.
-fn written(folder: &Path, found: &mut Vec<(String, String)>) {
-    for entry in std::fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        let name = path.file_name().unwrap().to_string_lossy().into_owned();
-        if path.is_dir() {
-            written(&path, found);
-        } else if !name.starts_with("queue.db") && !name.ends_with(".toml") {
-            found.push((
-                path.display().to_string(),
-                String::from_utf8_lossy(&std::fs::read(&path).unwrap()).into_owned(),
-            ));
-        }
-    }
-}
-
-async fn printed(world: &World) -> Vec<(String, String)> {
-    let mut printed = Vec::new();
-    for command in [
-        "config show",
-        "config show --json",
-        "config check",
-        "events",
-        "team claims --json",
-        "webhooks list --json",
-        "receipt hooked hygiene-1",
-        "receipt hooked hygiene-2",
-        "receipt scaled hygiene-6",
+/// What was configured, and what was issued and signed in this run.
+async fn ours(world: &World, peers: &Peers) -> Secrets {
+    let mut secrets = Secrets::default();
+    for (what, values) in [
+        ("a webhook's secret", &OF_HOOKS[..]),
+        ("the worker's key", &OUR_KEY[1..]),
+        ("a secret of Azure's", &[CLIENT_SECRET, WRONG_SECRET, FEDERATED_TOKEN]),
+        ("a secret of Google's", &[SUBJECT_TOKEN, REFRESH_TOKEN, LOGIN_SECRET]),
+        ("the directory's key", &[OF_DIRECTORY, TOKEN]),
+        ("the proxy's credentials", &[USER, PASSWORD, &STANDARD.encode(format!("{USER}:{PASSWORD}"))]),
     ] {
-        let words: Vec<_> = command.split(' ').collect();
-        printed.push((command.to_owned(), world.says(&words).await));
+        secrets.add_all(what, values.iter().copied());
     }
-    printed
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn nothing_that_a_run_writes_holds_a_secret_or_a_signature() {
-    let judge = Judge::start().await;
-    let mut world = World::new(Setup::LocalFile).await;
-    world.let_in(Customers::before(&judge, &[("delta", Door::Role), ("golf", Door::Policy)]).await);
-    let [secret, previous, auth_key] = OF_HOOKS;
-    let hook = world.origin.url("/sink/own");
-    world.add_teams(&format!(
-        "[hooked.callback]\nurl = \"{hook}\"\nsecret = \"{secret}\"\nprevious_secret = \"{previous}\"\n\
-         [scaled.callback]\nurl = \"{hook}\"\nformat = \"scale\"\nauth_key = \"{auth_key}\"\n"
-    ));
-    world.set("WEBHOOKS__ALLOW_NETWORKS", "['127.0.0.0/8']");
-    world.set("EVENTS__URL", "local:");
-    world.set("TELEMETRY__LOG", "trace");
-    world.set("QUEUE__MAX_ATTEMPTS", "2");
-    world.set("RETRY__TRIES", "2");
-    world.hurry();
-    let customers = world.customers.as_ref().unwrap();
-    customers.sts.keep_words();
-    customers.s3.keep_words();
-    let mut draw = Draw::of(3, &world);
-    let in_buckets = [draw.task_in_bucket("delta", 3, 2_000), draw.task_in_bucket("golf", 2, 2_000)];
-    world.put(&draw.objects()).await;
-    world.send(&tasks(&world, &in_buckets)).await;
-    world.worker_of_all_roles_until_empty().ends_with(0, Duration::from_secs(100)).await;
-
-    let mut found = printed(&world).await;
-    written(world.folder.path(), &mut found);
+    let [issued, shown] = peers.clouds.credentials().await;
+    for secret in [CLIENT_SECRET, FEDERATED_TOKEN, SUBJECT_TOKEN, REFRESH_TOKEN, LOGIN_SECRET, WRONG_SECRET] {
+        assert!(shown.iter().any(|shown| shown == secret), "{secret} was not used");
+    }
+    for marks in ["ya29.", "eyJ"] {
+        assert!(issued.iter().filter(|token| token.starts_with(marks)).count() >= 3, "{marks}: {}", issued.len());
+    }
+    secrets.add_all("an issued token", issued.iter().map(String::as_str));
+    secrets.add_all("a proof", shown.iter().map(String::as_str));
+    secrets.add_all("a private key", peers.clouds.private_keys().iter().map(String::as_str));
     let customers = world.customers.as_ref().unwrap();
     let (sts, s3) = (customers.sts.words(), customers.s3.words());
-    let mut secrets: BTreeSet<&str> = IN_URLS.iter().chain(&OF_HOOKS).copied().collect();
     for (text, begin) in [
         (&sts, "<SecretAccessKey>"),
         (&sts, "<SessionToken>"),
@@ -129,27 +61,117 @@ async fn nothing_that_a_run_writes_holds_a_secret_or_a_signature() {
         (&s3, "Signature="),
         (&s3, "x-amz-security-token: "),
     ] {
-        let used = between(text, begin, &['<', '\r', '\n', ',', ' ']);
-        assert!(!used.is_empty(), "{begin} never passed: the test sees nothing");
-        secrets.extend(used);
+        secrets.add_all(begin, between(text, begin, &['<', '\r', '\n', ',', ' ']));
     }
-    // What a team signed with and what was asked of its endpoint did go out.
-    assert!(!world.origin.log("/sink").await.is_empty(), "no webhook was sent");
-    assert!(
-        found.iter().any(|(name, text)| name.contains("worker-0.log") && text.contains("DEBUG")),
-        "nothing was traced"
-    );
-    assert!(found.iter().any(|(name, _)| name.contains("/receipts/")), "no receipt was read");
-    for secret in &secrets {
-        for (place, text) in &found {
-            assert!(!text.contains(secret), "{place} holds {secret}: …{}…", around(text, secret));
-        }
-    }
-    eprintln!("── {} secrets and signatures, none of them in {} places", secrets.len(), found.len());
+    secrets
 }
 
-fn around<'a>(text: &'a str, secret: &str) -> &'a str {
-    let line = text.lines().find(|line| line.contains(secret)).unwrap_or_default();
-    let end = line.char_indices().map(|(at, _)| at).take_while(|at| *at <= 400).last().unwrap_or(0);
-    &line[..end]
+/// The values that stand between these two marks.
+fn between<'a>(text: &'a str, begin: &str, ends: &[char]) -> BTreeSet<&'a str> {
+    text.split(begin).skip(1).filter_map(|rest| rest.split(ends).next()).filter(|value| value.len() >= 12).collect()
+}
+
+/// What customers' URLs carried: it stands in messages as they came, and nowhere else.
+fn carried(signed: &[String]) -> Secrets {
+    let mut secrets = Secrets::default();
+    secrets.add_all("a URL's secret", IN_URLS);
+    for url in signed {
+        let url = url::Url::parse(url).unwrap();
+        let signature = url.query_pairs().find(|(name, _)| matches!(&**name, "sig" | "X-Amz-Signature"));
+        secrets.add("a URL's signature", &signature.expect("the URL is signed").1);
+    }
+    secrets
+}
+
+/// What became of a task's attachments: `stored`, or codes.
+async fn outcomes(world: &World, team: &str, task: &str) -> Vec<String> {
+    let receipt: Value = serde_json::from_str(&world.says(&["receipt", team, task, "--json"]).await).unwrap();
+    let attachments = receipt["attachments"].as_array().unwrap().iter();
+    let outcome = |part: &Value| part["error"]["code"].as_str().or(part["status"].as_str()).unwrap().to_owned();
+    attachments.map(outcome).collect()
+}
+
+/// Each peer was used: what was not used cannot leak.
+async fn check_all_were_used(world: &World, peers: &Peers, rounds: usize) {
+    for round in 0..rounds {
+        for (team, expected) in [
+            ("goog", &["stored", "not_found"][..]),
+            ("azur", &["stored", "not_found"]),
+            ("delta", &["stored"]),
+            ("golf", &["stored"]),
+            ("hotel", &["integration_broken"]),
+        ] {
+            let found = outcomes(world, team, &format!("{team}-{round}")).await;
+            assert_eq!(found, expected, "{team} in round {round}");
+        }
+    }
+    assert_eq!(outcomes(world, "hooked", "signed").await, ["stored", "stored"]);
+    let hooks = world.origin.log("/sink").await;
+    assert!(hooks.iter().any(|hook| hook.headers.contains_key("webhook-signature")), "no webhook was signed");
+    assert!(hooks.iter().any(|hook| hook.headers.contains_key("scale-callback-auth")), "no auth key was sent");
+    assert!(peers.echo.seen().len() >= 2, "nothing was echoed");
+    assert!(peers.proxy.asked_for().len() >= 5, "the proxy was passed by");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_that_a_run_writes_holds_a_secret_a_token_or_a_signature() {
+    let peers = Peers::start().await;
+    let mut world = peers.world().await;
+    let customers = world.customers.as_ref().unwrap();
+    customers.sts.keep_words();
+    customers.s3.keep_words();
+    let objects = ["delta", "golf", "hotel"].map(|team| Object { team, key: "a.txt".to_owned(), size: 2_000 });
+    customers.put(&objects).await;
+    let signed = [customers.of("delta").unwrap().signed_url("a.txt").await, peers.clouds.of_azure.signed_url("a.txt")];
+    world.send(&plain_tasks(&world, &peers, &signed)).await;
+    let proofs = peers.clouds.proofs().await;
+    let rounds = proofs.len();
+    for (round, Proofs { azure: (key, value), google }) in proofs.into_iter().enumerate() {
+        for key in ["CLIENT_SECRET", "FEDERATED_TOKEN_FILE", "CERTIFICATE_FILE"] {
+            world.set(&format!("AZURE__{key}"), "");
+        }
+        world.set(&format!("AZURE__{key}"), &value);
+        world.set_variable("GOOGLE_APPLICATION_CREDENTIALS", &google.display().to_string());
+        world.set("TELEMETRY__LOG_FORMAT", if round == 1 { "json" } else { "text" });
+        world.send(&cloud_tasks(&world, &peers.clouds, round)).await;
+        world.worker_of_all_roles_until_empty().ends_with(0, WITHIN).await;
+    }
+    check_all_were_used(&world, &peers, rounds).await;
+
+    let mut written = printed(&world, &peers.clouds).await;
+    written.extend(dead_letters(&world).await);
+    assert!(written.iter().filter(|(place, _)| place == "dead list").count() >= 4, "no dead letters were listed");
+    written.extend(printed_in_trouble(&mut world, &peers).await);
+    let (files_written, queue) = files(world.folder.path());
+    written.extend(files_written);
+    for part in
+        ["worker-0.log", "worker-2.log", "/receipts/", "/facts/", "/_claims/", "/state/checks/", "/state/answers/"]
+    {
+        assert!(written.iter().any(|(place, _)| place.contains(part)), "nothing was looked at in {part}");
+    }
+    assert!(written.iter().any(|(place, text)| place.contains("worker-0.log") && text.contains("DEBUG")));
+
+    let (ours, carried) = (ours(&world, &peers).await, carried(&signed));
+    let all = ours.and(&carried);
+    let leaks = [all.found_in(&written), ours.found_in(&queue)].concat();
+    assert!(leaks.is_empty(), "{} leaks:\n{}", leaks.len(), leaks.join("\n"));
+    check_it_would_be_found(&world, &all);
+    eprintln!("── {} spellings of secrets, none of them in {} places", all.count(), written.len() + queue.len());
+    world.clear().await;
+}
+
+/// Whatever is planted where a run writes is found.
+fn check_it_would_be_found(world: &World, secrets: &Secrets) {
+    secrets.check_each_is_found();
+    for (place, text) in [
+        ("worker-0.log", format!("DEBUG asks with Bearer {SUBJECT_TOKEN}\n")),
+        ("store/hooked/receipts/presigned.json", format!("{{\"url\":\"https://h/?sig={}\"}}", IN_URLS[0])),
+        ("store/azur/state/checks/planted.json", format!("{{\"detail\":\"{CLIENT_SECRET}\"}}")),
+    ] {
+        let path = world.folder.path().join(place);
+        let before = std::fs::read_to_string(&path).unwrap_or_default();
+        std::fs::write(&path, before + &text).unwrap();
+        let found = secrets.found_in(&files(world.folder.path()).0);
+        assert!(found.iter().any(|found| found.contains(place)), "what was planted in {place} is not found: {found:?}");
+    }
 }
