@@ -5,6 +5,7 @@
 //! team's addresses can make any host answer 503.
 
 mod lane;
+mod onlooker;
 mod pace;
 mod shares;
 mod turns;
@@ -20,6 +21,8 @@ use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep_until};
 
 use self::lane::Ticket;
+#[cfg(feature = "testing")]
+pub use self::onlooker::{Account, look_on};
 pub use self::pace::Sign;
 use self::shares::{PlaceTerms, TeamTerms};
 use self::turns::{Ended, Next, Start, Turns};
@@ -123,7 +126,7 @@ impl Shared {
             let mut state = self.state();
             loop {
                 let now = Instant::now();
-                match state.turns.next(now) {
+                match onlooker::next(&mut state.turns, now) {
                     Next::Start(start) => {
                         let caller = state.callers.remove(&start.ticket);
                         called.push((caller, InFlight::new(self, start, now)));

@@ -166,6 +166,20 @@ impl Turns {
         }
     }
 
+    /// How all teams stand.
+    #[cfg(feature = "testing")]
+    pub(super) fn accounts(&self, now: Instant) -> Vec<super::Account> {
+        let free = self.slots.saturating_sub(self.in_flight);
+        let account = |(id, team): (&TeamId, &Team)| super::Account {
+            team: id.clone(),
+            weight: team.terms.weight.max(1),
+            given: team.given,
+            in_flight: team.in_flight,
+            may_run: team.has_room(free) && team.lane_that_may_run(&self.places, now).is_ok(),
+        };
+        self.teams.iter().map(account).collect()
+    }
+
     fn start(&mut self, id: TeamId, place: Place, now: Instant) -> Start {
         let stand = self.places.get_mut(&place).expect("a lane that may run has a place");
         let team = self.teams.get_mut(&id).expect("a lane that may run has a team");

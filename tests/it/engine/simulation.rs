@@ -12,7 +12,7 @@ use async_trait::async_trait;
 use longshore::adapters::memory::fetcher::{MemoryFetcher, MemoryObject};
 use longshore::domain::digest::Sha256;
 use longshore::domain::fault::{AttachmentFault, Code};
-use longshore::domain::team::{AwsGrant, Team};
+use longshore::domain::team::{AwsGrant, Team, TeamLimits};
 use longshore::engine::chance;
 use longshore::engine::intake::Until;
 use longshore::engine::limits::{Limit, LimitTable, Limits, Paces};
@@ -39,15 +39,24 @@ fn look_at(share: u64) {
         Some(one) => vec![one],
         None => (share..number("LONGSHORE_TEST_SEEDS").unwrap_or(SEEDS)).step_by(4).collect(),
     };
+    let mut passes = 0;
     for seed in &seeds {
         let seed = *seed;
         let run = std::panic::AssertUnwindSafe(|| lived(seed));
-        if let Err(failure) = std::panic::catch_unwind(run) {
-            eprintln!("seed {seed} failed: LONGSHORE_TEST_SEED={seed} runs it alone");
-            std::panic::resume_unwind(failure);
+        match std::panic::catch_unwind(run) {
+            Ok(life) => passes += life.passes,
+            Err(failure) => {
+                eprintln!("seed {seed} failed: LONGSHORE_TEST_SEED={seed} runs it alone");
+                std::panic::resume_unwind(failure);
+            }
         }
     }
-    let found = format!("{} seeds: every task ended once, whole, and told of with one content", seeds.len());
+    // Where nobody ever waits for another's turn, no bound is looked at.
+    assert!(passes > 0 || seeds.len() < 10, "no team ever waited for another");
+    let found = format!(
+        "{} seeds: every task ended once, whole, and told of with one content; {passes} turns passed somebody over, in turn",
+        seeds.len()
+    );
     eprintln!("── {found}");
     proof::keep(&format!("simulation-{}", share + 1), &found);
 }
@@ -85,11 +94,19 @@ const TEAMS: [&str; 2] = ["acme", "other"];
 /// Low enough to be felt.
 const HOST: Limit = Limit { requests_per_second: 4.0, in_flight: 3, bytes_per_second: None };
 const TEAM: Limit = Limit { requests_per_second: 9.0, in_flight: 5, bytes_per_second: None };
+/// From so few that teams wait for one another's turns to more than they may use.
+const SLOTS: [usize; 4] = [2, 3, 5, 16];
+const WEIGHTS: [[u32; 2]; 3] = [[1, 1], [1, 3], [2, 1]];
 /// Three parts, of which a team has one or two.
 const MEMORY_BYTES: usize = 32 << 20;
 
 fn limits() -> LimitTable {
     LimitTable::new(Limits { per_host: HOST, hosts: HashMap::new(), per_bucket: TEAM, per_team: TEAM })
+}
+
+/// One of some variants: each share of the seeds has all of them.
+fn variant<T: Copy, const N: usize>(seed: u64, variants: [T; N]) -> T {
+    variants[(seed / 4 % N as u64) as usize]
 }
 
 /// A world whose sources and doubles are watched.
@@ -98,17 +115,19 @@ fn watched(seed: u64) -> (World, Watch) {
     if seed.is_multiple_of(2) {
         world.store = longshore::adapters::memory::store::MemoryStore::without_facts();
     }
-    for team in TEAMS {
+    for (team, weight) in TEAMS.into_iter().zip(variant(seed, WEIGHTS)) {
         let aws = AwsGrant {
             role_arn: Some(format!("arn:aws:iam::111122223333:role/{team}")),
             external_id: Some(format!("id-of-{team}")),
             buckets: vec![format!("{team}-raw")],
             ..Default::default()
         };
-        world.teams.put(team, Team { aws: Some(aws), ..Default::default() });
+        let limits = TeamLimits { weight: Some(weight), ..Default::default() };
+        world.teams.put(team, Team { aws: Some(aws), limits, ..Default::default() });
     }
     world.settings.limits = limits();
     world.settings.memory_bytes = MEMORY_BYTES;
+    world.settings.attachments_in_flight = variant(seed, SLOTS);
     let bounds = Bounds { host: HOST, team: TEAM, memory_bytes: MEMORY_BYTES };
     let paces = Arc::new(Paces::new(limits()));
     let watch = Watch::new(bounds, world.store.clone(), Arc::clone(&world.events), paces);
@@ -116,8 +135,17 @@ fn watched(seed: u64) -> (World, Watch) {
     (world, watch)
 }
 
-/// Lives one seed through, and returns what the dice would have shown next: the same for lives that were the same.
-async fn simulate(seed: u64) -> u32 {
+/// What was seen of a seed's life. It is the same for lives that were the same.
+#[derive(Debug, PartialEq, Eq)]
+struct Lived {
+    /// What the dice would have shown next.
+    next: u32,
+    /// How often a turn passed over a team that could run.
+    passes: u64,
+}
+
+/// Lives one seed through.
+async fn simulate(seed: u64) -> Lived {
     chance::seed(seed);
     let (world, watch) = watched(seed);
     let fate = Fate::new(seed, 40);
@@ -139,10 +167,10 @@ async fn simulate(seed: u64) -> u32 {
     fate.kill_after(None);
     check(&world, &planned, seed).await;
     assert_eq!(watch.broken(), BTreeSet::new(), "seed {seed}");
-    fate.below(u32::MAX)
+    Lived { next: fate.below(u32::MAX), passes: watch.passes() }
 }
 
-fn lived(seed: u64) -> u32 {
+fn lived(seed: u64) -> Lived {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
     runtime.block_on(simulate(seed))
 }

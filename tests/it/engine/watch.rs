@@ -1,6 +1,9 @@
 //! Looks at every call that a worker makes of the world, and notes what must never be: at the moment when it would be.
 //!
-//! These stand closest to the doubles: what is refused or lost on the way there has not happened.
+//! These stand closest to the doubles: what is refused or lost on the way there has not happened. Whose turn it is to begin is
+//! looked at where it is decided: [`turns`] holds the fairness bound.
+
+mod turns;
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -21,14 +24,17 @@ use longshore::domain::settlement::Settlement;
 use longshore::domain::source::{Place, Source};
 use longshore::domain::team::KnownTeam;
 use longshore::domain::webhook::body::Link;
+use longshore::engine::lanes::look_on;
 use longshore::engine::limits::Limit;
 use longshore::ports::budget::Budget;
 use longshore::ports::fetcher::{BodyStream, FetchRequest, Fetched, Fetcher, Want};
 use longshore::ports::publisher::{Event, PublishError, Publisher};
 use longshore::ports::queue::{Delivery, Depth, Lease, Order, Outgoing, Queue, QueueError};
-use longshore::ports::store::{Head, ObjectMeta, ObjectStream, Put, Store, StoreError, Upload};
+use longshore::ports::store::{Head, ObjectMeta, ObjectStream, PART_BYTES, Put, Store, StoreError, Upload};
 use serde_json::Value;
 use tokio::time::Instant;
+
+use self::turns::Turns;
 
 /// What a place or team may do in this life.
 #[derive(Debug, Clone, Copy)]
@@ -57,6 +63,8 @@ struct Shared {
     leases: Mutex<HashMap<Lease, (TeamId, TaskId)>>,
     /// Bytes that the store is being given.
     given: AtomicUsize,
+    /// Who was given turns in this life.
+    turns: Mutex<Turns>,
 }
 
 impl Watch {
@@ -73,18 +81,30 @@ impl Watch {
             open: Mutex::default(),
             leases: Mutex::default(),
             given: AtomicUsize::new(0),
+            turns: Mutex::default(),
         }))
     }
 
-    /// A process begins: limits hold for each by itself.
+    /// A process begins: limits and turns hold for each by itself.
     pub(super) fn begin_life(&self, paces: Arc<dyn Budget>) {
         *self.0.paces.lock().unwrap() = paces;
         self.0.sent.lock().unwrap().clear();
+        self.0.turns.lock().unwrap().begin_life();
+        let watch = self.clone();
+        look_on(move |team, accounts| {
+            let broken = watch.0.turns.lock().unwrap().given(team, accounts);
+            broken.into_iter().for_each(|what| watch.breaks(what));
+        });
     }
 
     /// What was broken.
     pub(super) fn broken(&self) -> BTreeSet<String> {
         self.0.broken.lock().unwrap().clone()
+    }
+
+    /// How often a turn passed over a team that could run.
+    pub(super) fn passes(&self) -> u64 {
+        self.0.turns.lock().unwrap().passes()
     }
 
     fn breaks(&self, what: String) {
@@ -212,7 +232,8 @@ pub(super) struct WatchedFetcher<F>(pub(super) F, pub(super) Watch);
 #[async_trait]
 impl<F: Fetcher> Fetcher for WatchedFetcher<F> {
     async fn open(&self, request: FetchRequest) -> Result<Fetched, AttachmentFault> {
-        let (watch, team) = (&self.1, request.team.id.to_string());
+        let (watch, id) = (&self.1, request.team.id.clone());
+        let team = id.to_string();
         let place = match request.source.place() {
             Place::Host(name) => name,
             Place::Bucket(name) => name.trim_start_matches("s3://").to_owned(),
@@ -232,25 +253,37 @@ impl<F: Fetcher> Fetcher for WatchedFetcher<F> {
             names.push((format!("host {place}"), watch.0.bounds.host.in_flight));
         }
         let open = watch.opens(names);
-        let is_head = request.want == Want::Head;
+        let want = request.want.clone();
         let mut fetched = self.0.open(request).await?;
-        if is_head {
+        if want == Want::Head {
             // It has no body: with its answer it has ended.
             return Ok(fetched);
         }
-        fetched.body = until_it_ends(std::mem::replace(&mut fetched.body, stream::empty().boxed()), open);
+        let whole_of = (want == Want::Body).then_some(id);
+        fetched.body = until_it_ends(std::mem::replace(&mut fetched.body, stream::empty().boxed()), open, whole_of);
         Ok(fetched)
     }
 }
 
-/// The same body, in flight until it ends, breaks or is let go.
-fn until_it_ends(body: BodyStream, open: Open) -> BodyStream {
-    stream::unfold((body, Some(open)), |(mut body, mut open)| async move {
-        let next = body.next().await;
-        if !matches!(next, Some(Ok(_))) {
-            open = None;
+/// The same body, in flight until it ends, breaks or is let go. What comes whole is noted for the team `whole_of`.
+fn until_it_ends(body: BodyStream, open: Open, whole_of: Option<TeamId>) -> BodyStream {
+    stream::unfold((body, Some(open), 0), move |(mut body, mut open, mut bytes)| {
+        let whole_of = whole_of.clone();
+        async move {
+            let next = body.next().await;
+            match &next {
+                Some(Ok(chunk)) => bytes += chunk.len(),
+                Some(Err(_)) => open = None,
+                None => {
+                    let ended = open.take().zip(whole_of);
+                    // A larger one may be let go after its last byte, before anybody has looked at it.
+                    if let Some((open, team)) = ended.filter(|_| bytes < PART_BYTES) {
+                        open.watch.0.turns.lock().unwrap().brought(&team, bytes as f64);
+                    }
+                }
+            }
+            next.map(|item| (item, (body, open, bytes)))
         }
-        next.map(|item| (item, (body, open)))
     })
     .boxed()
 }
