@@ -3,7 +3,7 @@
 use super::access::{CrossAccount, Grant};
 use super::azure_blob;
 use super::fault::{AttachmentFault, Code};
-use super::source::{Place, Source};
+use super::source::{Door, Source};
 use super::task::{Attachment, Content, Task};
 use super::team::Team;
 
@@ -67,10 +67,10 @@ impl Way {
 }
 
 impl Planned {
-    /// Where it comes from, if anything is fetched.
+    /// Where it is asked for, if anything is fetched.
     #[must_use]
-    pub fn place(&self) -> Option<Place> {
-        self.way.as_ref().ok().map(|way| way.source.place())
+    pub fn door(&self) -> Option<Door> {
+        self.way.as_ref().ok().map(|way| way.source.door())
     }
 }
 

@@ -109,6 +109,25 @@ impl Source {
             Self::File(_) | Self::Text(_) => Place::Local,
         }
     }
+
+    /// Where it is asked for: what answers, tires and fails together.
+    #[must_use]
+    pub fn door(&self) -> Door {
+        let port = match self {
+            Self::Http(url) => url.port_or_known_default(),
+            Self::S3 { .. } | Self::Gcs { .. } | Self::AzureBlob(_) | Self::File(_) | Self::Text(_) => None,
+        };
+        Door { place: self.place(), port }
+    }
+}
+
+/// A place as it is connected to: a host may answer at one port and not at another.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Door {
+    /// What limits are kept for.
+    pub place: Place,
+    /// The port of a plain host.
+    pub port: Option<u16>,
 }
 
 /// What limits are kept for.

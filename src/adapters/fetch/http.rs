@@ -59,7 +59,7 @@ impl HttpFetcher {
         for followed in 0..=self.wire.options.max_redirects {
             self.check(&url, team)?;
             self.wire.budget.request(team, &place(&url)).await;
-            let response = self.send(&url, want).await?;
+            let response = self.send(&url, want).await.map_err(|fault| of_hop(fault, followed))?;
             let status = response.status().as_u16();
             hops.push(hop(&url, &response));
             if !matches!(status, 301 | 302 | 303 | 307 | 308) {
@@ -98,6 +98,12 @@ impl HttpFetcher {
         // The client turns user-info into Basic authorization for this one request; redirects lose theirs.
         self.wire.send(method, url, range_fields(want)?).await
     }
+}
+
+/// Where a redirect leads to may be anywhere: that nobody is there says nothing of the host that was asked for.
+fn of_hop(fault: AttachmentFault, followed: u32) -> AttachmentFault {
+    let is_unreached = fault.is_unreached && (followed == 0 || fault.is_of_our_way_out());
+    AttachmentFault { is_unreached, ..fault }
 }
 
 #[async_trait]

@@ -1,6 +1,7 @@
 use tokio::time::{sleep, timeout};
 
 use super::*;
+use crate::domain::source::Place;
 use crate::domain::team::Team;
 use crate::engine::limits::{Limit, Limits};
 
@@ -10,8 +11,8 @@ fn team(name: &str) -> KnownTeam {
     KnownTeam { id: TeamId::new(name).expect("a good id"), record: Team::default() }
 }
 
-fn host(name: &str) -> Place {
-    Place::Host(name.to_owned())
+fn host(name: &str) -> Door {
+    Door { place: Place::Host(name.to_owned()), port: None }
 }
 
 fn lanes(slots: usize, per_host: Limit) -> Lanes {

@@ -1,4 +1,4 @@
-//! Who may be in flight: attachments wait in a lane for each team and place, and hold nothing of anybody's while they wait.
+//! Who may be in flight: attachments wait in a lane for each team and door, and hold nothing of anybody's while they wait.
 //!
 //! [`turns`] decides who goes next; here is only what waits for it. A slow, throttling or dead host holds up its own lane:
 //! [`pace`] follows its answers, and a host that asked to be left alone is left alone. A lane's pace is a team's own, since a
@@ -29,7 +29,7 @@ use self::turns::{Ended, Next, Start, Turns};
 use super::limits::LimitTable;
 use crate::domain::fault::{AttachmentFault, Code};
 use crate::domain::id::TeamId;
-use crate::domain::source::Place;
+use crate::domain::source::Door;
 use crate::domain::team::KnownTeam;
 use crate::ports::store::PART_BYTES;
 
@@ -61,13 +61,13 @@ impl Lanes {
         Self(Arc::new(Shared { table, state: Mutex::new(state) }))
     }
 
-    /// Waits until one more attachment of `team` from `place` may be in flight. Dropped while waiting, it leaves its lane.
+    /// Waits until one more attachment of `team` at `door` may be in flight. Dropped while waiting, it leaves its lane.
     ///
     /// # Errors
     /// The fault of another one of the same lane, whose host cannot be connected to: one is tried from time to time, and speaks
     /// for all that wait or come meanwhile.
-    pub async fn enter(&self, team: &KnownTeam, place: &Place) -> Result<InFlight, AttachmentFault> {
-        self.enter_from(team, place, &InLine::default()).await
+    pub async fn enter(&self, team: &KnownTeam, door: &Door) -> Result<InFlight, AttachmentFault> {
+        self.enter_from(team, door, &InLine::default()).await
     }
 
     /// The same for one that may have waited before: it keeps its place in the line, so that what is tried again does not go
@@ -76,9 +76,9 @@ impl Lanes {
     /// # Errors
     /// As [`Lanes::enter`].
     pub async fn enter_from(
-        &self, team: &KnownTeam, place: &Place, in_line: &InLine,
+        &self, team: &KnownTeam, door: &Door, in_line: &InLine,
     ) -> Result<InFlight, AttachmentFault> {
-        let mut waiting = Waiting::begin(&self.0, team, place, in_line)?;
+        let mut waiting = Waiting::begin(&self.0, team, door, in_line)?;
         self.0.run();
         match (&mut waiting.call).await {
             Ok(call) => call,
@@ -87,30 +87,30 @@ impl Lanes {
         }
     }
 
-    /// How long the lane of `team` to `place` stays closed, if it is.
+    /// How long the lane of `team` to `door` stays closed, if it is.
     #[must_use]
-    pub fn closed_for(&self, team: &TeamId, place: &Place) -> Option<Duration> {
+    pub fn closed_for(&self, team: &TeamId, door: &Door) -> Option<Duration> {
         let now = Instant::now();
-        self.0.state().turns.opens_at(team, place, now).map(|opens| opens.duration_since(now))
+        self.0.state().turns.opens_at(team, door, now).map(|opens| opens.duration_since(now))
     }
 
     /// Whether the host of a lane is known not to be there: then trying again here and now is of no use.
     #[must_use]
-    pub fn is_dead(&self, team: &TeamId, place: &Place) -> bool {
-        self.0.state().turns.is_dead(team, place, Instant::now())
+    pub fn is_dead(&self, team: &TeamId, door: &Door) -> bool {
+        self.0.state().turns.is_dead(team, door, Instant::now())
     }
 
     /// Whether the host of a lane has refused everything for a while: then what failed there comes again with its message, and
     /// the pauses are for what was not tried yet.
     #[must_use]
-    pub fn is_struggling(&self, team: &TeamId, place: &Place) -> bool {
-        self.0.state().turns.is_struggling(team, place)
+    pub fn is_struggling(&self, team: &TeamId, door: &Door) -> bool {
+        self.0.state().turns.is_struggling(team, door)
     }
 
     /// How long one more attachment would wait, as far as can be told.
     #[must_use]
-    pub fn expected_wait(&self, team: &TeamId, place: &Place) -> Option<Duration> {
-        self.0.state().turns.expected_wait(team, place)
+    pub fn expected_wait(&self, team: &TeamId, door: &Door) -> Option<Duration> {
+        self.0.state().turns.expected_wait(team, door)
     }
 }
 
@@ -144,11 +144,11 @@ impl Shared {
         }
     }
 
-    fn end(self: &Arc<Self>, team: &TeamId, place: &Place, ended: Ended<'_>) {
+    fn end(self: &Arc<Self>, team: &TeamId, door: &Door, ended: Ended<'_>) {
         let fault = ended.fault;
         let sharers: Vec<_> = {
             let mut state = self.state();
-            let tickets = state.turns.end(team, place, ended, Instant::now());
+            let tickets = state.turns.end(team, door, ended, Instant::now());
             tickets.into_iter().filter_map(|ticket| state.callers.remove(&ticket)).collect()
         };
         if let Some(fault) = fault {
@@ -204,17 +204,17 @@ pub struct InLine(Arc<AtomicU64>);
 struct Waiting<'a> {
     shared: &'a Arc<Shared>,
     team: TeamId,
-    place: Place,
+    door: Door,
     ticket: Ticket,
     call: oneshot::Receiver<Call>,
 }
 
 impl<'a> Waiting<'a> {
     fn begin(
-        shared: &'a Arc<Shared>, team: &KnownTeam, place: &Place, in_line: &InLine,
+        shared: &'a Arc<Shared>, team: &KnownTeam, door: &Door, in_line: &InLine,
     ) -> Result<Self, AttachmentFault> {
         let (caller, call) = oneshot::channel();
-        let (team_limit, limit) = (shared.table.team(team), shared.table.place(place));
+        let (team_limit, limit) = (shared.table.team(team), shared.table.place(&door.place));
         let team_terms = TeamTerms {
             weight: team.record.limits.weight.unwrap_or(1),
             in_flight: team_limit.in_flight,
@@ -222,7 +222,7 @@ impl<'a> Waiting<'a> {
         };
         let place_terms = PlaceTerms { in_flight: limit.in_flight, per_second: limit.requests_per_second };
         let mut state = shared.state();
-        let (id, terms, now) = ((&team.id, team_terms), (place, place_terms), Instant::now());
+        let (id, terms, now) = ((&team.id, team_terms), (door, place_terms), Instant::now());
         let ticket = match in_line.0.load(Relaxed) {
             0 => state.turns.wait(id, terms, now)?,
             before => state.turns.wait_with(before, id, terms, now)?,
@@ -230,7 +230,7 @@ impl<'a> Waiting<'a> {
         in_line.0.store(ticket, Relaxed);
         state.callers.insert(ticket, caller);
         drop(state);
-        Ok(Self { shared, team: team.id.clone(), place: place.clone(), ticket, call })
+        Ok(Self { shared, team: team.id.clone(), door: door.clone(), ticket, call })
     }
 }
 
@@ -238,7 +238,7 @@ impl Drop for Waiting<'_> {
     fn drop(&mut self) {
         let mut state = self.shared.state();
         if state.callers.remove(&self.ticket).is_some() {
-            state.turns.leave(&self.team, &self.place, self.ticket);
+            state.turns.leave(&self.team, &self.door, self.ticket);
         }
         // One that was called and did not hear it drops what it was given with the channel.
     }
@@ -249,7 +249,7 @@ impl Drop for Waiting<'_> {
 pub struct InFlight {
     shared: Arc<Shared>,
     team: TeamId,
-    place: Place,
+    door: Door,
     charged: u64,
     read: u64,
     began: Instant,
@@ -258,8 +258,8 @@ pub struct InFlight {
 
 impl InFlight {
     fn new(shared: &Arc<Shared>, start: Start, now: Instant) -> Self {
-        let Start { ticket: _, team, place, guess } = start;
-        Self { shared: Arc::clone(shared), team, place, charged: guess, read: 0, began: now, has_ended: false }
+        let Start { ticket: _, team, door, guess } = start;
+        Self { shared: Arc::clone(shared), team, door, charged: guess, read: 0, began: now, has_ended: false }
     }
 
     /// Notes how many bytes have come so far: a large one is charged as it goes.
@@ -279,7 +279,7 @@ impl InFlight {
     fn finish(&mut self, sign: Sign, fault: Option<&AttachmentFault>) {
         if !std::mem::replace(&mut self.has_ended, true) {
             let ended = Ended { charged: self.charged, bytes: self.read, began: self.began, sign, fault };
-            self.shared.end(&self.team, &self.place, ended);
+            self.shared.end(&self.team, &self.door, ended);
         }
     }
 }

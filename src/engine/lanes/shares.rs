@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use super::lane::{Lane, Ticket};
 use super::pace::Sign;
 use super::turns::Ended;
-use crate::domain::source::Place;
+use crate::domain::source::{Door, Place};
 use crate::engine::limits::slots::{Slots, Spacing};
 
 /// What an attachment of an unknown place is taken for.
@@ -42,10 +42,10 @@ pub(super) struct Team {
     pub(super) given: f64,
     pub(super) in_flight: usize,
     pub(super) slots: Slots,
-    pub(super) lanes: HashMap<Place, Lane>,
+    pub(super) lanes: HashMap<Door, Lane>,
     /// The lanes in which somebody waits, and the one that ran last.
-    pub(super) waiting: BTreeSet<Place>,
-    pub(super) last: Option<Place>,
+    pub(super) waiting: BTreeSet<Door>,
+    pub(super) last: Option<Door>,
 }
 
 /// What is known of a place, whoever asks it.
@@ -77,7 +77,7 @@ impl Team {
     /// The lane whose turn it is among those that may run; without one, the first moment at which one may.
     pub(super) fn lane_that_may_run(
         &self, places: &HashMap<Place, Stand>, now: Instant,
-    ) -> Result<&Place, Option<Instant>> {
+    ) -> Result<&Door, Option<Instant>> {
         if let Some(opens) = self.slots.opens_at(now) {
             return Err(Some(opens));
         }
@@ -85,29 +85,29 @@ impl Team {
             Some(last) => ((Excluded(last), Unbounded), Some((Unbounded, Included(last)))),
             None => ((Unbounded, Unbounded), None),
         };
-        let turns = self.waiting.range::<Place, _>(after);
-        let turns = turns.chain(before.into_iter().flat_map(|before| self.waiting.range::<Place, _>(before)));
+        let turns = self.waiting.range::<Door, _>(after);
+        let turns = turns.chain(before.into_iter().flat_map(|before| self.waiting.range::<Door, _>(before)));
         let mut opens = None;
-        for place in turns {
-            let (Some(lane), Some(stand)) = (self.lanes.get(place), places.get(place)) else {
+        for door in turns {
+            let (Some(lane), Some(stand)) = (self.lanes.get(door), places.get(&door.place)) else {
                 continue;
             };
             if stand.in_flight >= stand.terms.in_flight || !lane.has_room(stand.terms.in_flight) {
                 continue;
             }
             match lane.opens_at(now).into_iter().chain(stand.opens_at(now)).max() {
-                None => return Ok(place),
+                None => return Ok(door),
                 lane_opens => opens = earlier(opens, lane_opens),
             }
         }
         Err(opens)
     }
 
-    pub(super) fn take_out(&mut self, place: &Place, ticket: Ticket) {
-        if let Some(lane) = self.lanes.get_mut(place) {
+    pub(super) fn take_out(&mut self, door: &Door, ticket: Ticket) {
+        if let Some(lane) = self.lanes.get_mut(door) {
             lane.waiting.remove(&ticket);
             if lane.waiting.is_empty() {
-                self.waiting.remove(place);
+                self.waiting.remove(door);
             }
         }
     }

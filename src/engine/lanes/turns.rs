@@ -1,9 +1,10 @@
 //! Who goes next: the pure decision behind the lanes. It knows numbers and moments, and waits for nothing.
 //!
-//! Attachments wait in a lane for each team and place. A lane may run while its own window, its place and its team have room,
-//! and neither is closed or ahead of its rate. Among teams with a lane that may run the next is the one that was given the
-//! least for its weight, in bytes, where each request counts as some bytes too; within a team its lanes take turns. What size
-//! an attachment will have is guessed by what its place gave lately, charged beforehand and put right afterwards.
+//! Attachments wait in a lane for each team and door, which is a place's port. A lane may run while its own window, its place
+//! and its team have room, and neither is closed or ahead of its rate. Among teams with a lane that may run the next is the one
+//! that was given the least for its weight, in bytes, where each request counts as some bytes too; within a team its lanes take
+//! turns. What size an attachment will have is guessed by what its place gave lately, charged beforehand and put right
+//! afterwards.
 //!
 //! A team that was idle begins where the others are: it is owed nothing for the time when it asked for nothing. A team never
 //! has more than three quarters of what there is, so that there is always room for one that comes later.
@@ -18,7 +19,7 @@ use super::pace::Sign;
 use super::shares::{OWED_MAX, PlaceTerms, Stand, Team, TeamTerms, as_f64, earlier, pass};
 use crate::domain::fault::AttachmentFault;
 use crate::domain::id::TeamId;
-use crate::domain::source::Place;
+use crate::domain::source::{Door, Place};
 
 /// A request costs as much as these bytes beside those that it brings.
 const REQUEST_BYTES: f64 = 64.0 * 1024.0;
@@ -32,7 +33,7 @@ const KEPT_MAX: usize = 4096;
 pub(super) struct Start {
     pub(super) ticket: Ticket,
     pub(super) team: TeamId,
-    pub(super) place: Place,
+    pub(super) door: Door,
     /// The bytes that it was charged beforehand.
     pub(super) guess: u64,
 }
@@ -95,10 +96,10 @@ impl Turns {
     /// # Errors
     /// The fault of one that was tried for all, where the host cannot be connected to.
     pub(super) fn wait(
-        &mut self, team: (&TeamId, TeamTerms), place: (&Place, PlaceTerms), now: Instant,
+        &mut self, team: (&TeamId, TeamTerms), door: (&Door, PlaceTerms), now: Instant,
     ) -> Result<Ticket, AttachmentFault> {
         self.last_ticket += 1;
-        self.wait_with(self.last_ticket, team, place, now)
+        self.wait_with(self.last_ticket, team, door, now)
     }
 
     /// One waits again, at the place that it had: it goes before those that came later.
@@ -106,13 +107,13 @@ impl Turns {
     /// # Errors
     /// As [`Turns::wait`].
     pub(super) fn wait_with(
-        &mut self, ticket: Ticket, (team, terms): (&TeamId, TeamTerms), (place, place_terms): (&Place, PlaceTerms),
+        &mut self, ticket: Ticket, (team, terms): (&TeamId, TeamTerms), (door, place_terms): (&Door, PlaceTerms),
         now: Instant,
     ) -> Result<Ticket, AttachmentFault> {
         if self.lanes > self.forget_above {
             self.forget_unused(now);
         }
-        self.places.entry(place.clone()).or_insert_with(|| Stand::new(place_terms)).terms = place_terms;
+        self.places.entry(door.place.clone()).or_insert_with(|| Stand::new(place_terms)).terms = place_terms;
         let level = self.level;
         let team = self.teams.entry(team.clone()).or_insert_with(|| Team::new(terms, level));
         if team.is_idle() {
@@ -120,7 +121,7 @@ impl Turns {
         }
         team.terms = terms;
         let lanes = &mut self.lanes;
-        let lane = team.lanes.entry(place.clone()).or_insert_with(|| {
+        let lane = team.lanes.entry(door.clone()).or_insert_with(|| {
             *lanes += 1;
             Lane::new()
         });
@@ -128,14 +129,14 @@ impl Turns {
             return Err(fault.clone());
         }
         lane.waiting.insert(ticket);
-        team.waiting.insert(place.clone());
+        team.waiting.insert(door.clone());
         Ok(ticket)
     }
 
     /// One that waited does so no more.
-    pub(super) fn leave(&mut self, team: &TeamId, place: &Place, ticket: Ticket) {
+    pub(super) fn leave(&mut self, team: &TeamId, door: &Door, ticket: Ticket) {
         if let Some(team) = self.teams.get_mut(team) {
-            team.take_out(place, ticket);
+            team.take_out(door, ticket);
         }
     }
 
@@ -145,21 +146,21 @@ impl Turns {
         if free == 0 {
             return Next::Nothing;
         }
-        let (mut best, mut opens): (Option<(f64, &TeamId, &Place)>, Option<Instant>) = (None, None);
+        let (mut best, mut opens): (Option<(f64, &TeamId, &Door)>, Option<Instant>) = (None, None);
         for (id, team) in &self.teams {
             let is_behind = best.is_some_and(|(given, ..)| team.given >= given);
             if is_behind || team.waiting.is_empty() || !team.has_room(free) {
                 continue;
             }
             match team.lane_that_may_run(&self.places, now) {
-                Ok(place) => best = Some((team.given, id, place)),
+                Ok(door) => best = Some((team.given, id, door)),
                 Err(team_opens) => opens = earlier(opens, team_opens),
             }
         }
         match (best, opens) {
-            (Some((_, team, place)), _) => {
-                let (team, place) = (team.clone(), place.clone());
-                Next::Start(self.start(team, place, now))
+            (Some((_, team, door)), _) => {
+                let (team, door) = (team.clone(), door.clone());
+                Next::Start(self.start(team, door, now))
             }
             (None, Some(opens)) => Next::At(opens),
             (None, None) => Next::Nothing,
@@ -180,10 +181,10 @@ impl Turns {
         self.teams.iter().map(account).collect()
     }
 
-    fn start(&mut self, id: TeamId, place: Place, now: Instant) -> Start {
-        let stand = self.places.get_mut(&place).expect("a lane that may run has a place");
+    fn start(&mut self, id: TeamId, door: Door, now: Instant) -> Start {
+        let stand = self.places.get_mut(&door.place).expect("a lane that may run has a place");
         let team = self.teams.get_mut(&id).expect("a lane that may run has a team");
-        let lane = team.lanes.get_mut(&place).expect("a lane that may run is there");
+        let lane = team.lanes.get_mut(&door).expect("a lane that may run is there");
         let ticket = *lane.waiting.first().expect("in a lane that may run somebody waits");
         lane.in_flight += 1;
         stand.in_flight += 1;
@@ -194,11 +195,11 @@ impl Turns {
         self.level = self.level.max(team.given);
         let cost = stand.typical_bytes + REQUEST_BYTES;
         team.given = team.given.max(self.level - OWED_MAX) + cost / f64::from(team.terms.weight.max(1));
-        team.last = Some(place.clone());
-        team.take_out(&place, ticket);
+        team.last = Some(door.clone());
+        team.take_out(&door, ticket);
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a number of bytes")]
         let guess = stand.typical_bytes as u64;
-        Start { ticket, team: id, place, guess }
+        Start { ticket, team: id, door, guess }
     }
 
     /// One that began brings more than was guessed.
@@ -210,10 +211,10 @@ impl Turns {
     }
 
     /// One that began has ended. Returns those that waited behind it and share its fate.
-    pub(super) fn end(&mut self, team: &TeamId, place: &Place, ended: Ended<'_>, now: Instant) -> Vec<Ticket> {
+    pub(super) fn end(&mut self, team: &TeamId, door: &Door, ended: Ended<'_>, now: Instant) -> Vec<Ticket> {
         let level = self.level;
         self.in_flight = self.in_flight.saturating_sub(1);
-        let most = match self.places.get_mut(place) {
+        let most = match self.places.get_mut(&door.place) {
             Some(stand) => stand.end(&ended),
             None => return Vec::new(),
         };
@@ -226,57 +227,57 @@ impl Turns {
         };
         entry.in_flight = entry.in_flight.saturating_sub(1);
         entry.correct(as_f64(ended.bytes) - as_f64(ended.charged), level);
-        let Some(lane) = entry.lanes.get_mut(place) else {
+        let Some(lane) = entry.lanes.get_mut(door) else {
             return Vec::new();
         };
         lane.in_flight = lane.in_flight.saturating_sub(1);
         lane.follow(ended.sign, ended.fault, (ended.began, now), most);
         let shared = if lane.shared_fault(now).is_some() {
-            entry.waiting.remove(place);
+            entry.waiting.remove(door);
             std::mem::take(&mut lane.waiting).into_iter().collect()
         } else {
             Vec::new()
         };
         if let Some(until) = closes {
             lane.close(until);
-            self.close_for_all(team, place, until, now);
+            self.close_for_all(team, door, until, now);
         }
         shared
     }
 
     /// A host that sent one team away may mean that team. Where two were sent away it means everybody.
-    fn close_for_all(&mut self, seen_by: &TeamId, place: &Place, until: Instant, now: Instant) {
-        let is_closed = |team: &Team| team.lanes.get(place).is_some_and(|lane| lane.opens_at(now).is_some());
+    fn close_for_all(&mut self, seen_by: &TeamId, door: &Door, until: Instant, now: Instant) {
+        let is_closed = |team: &Team| team.lanes.get(door).is_some_and(|lane| lane.opens_at(now).is_some());
         let others = self.teams.iter().filter(|(id, _)| *id != seen_by);
         if others.map(|(_, team)| team).any(is_closed)
-            && let Some(stand) = self.places.get_mut(place)
+            && let Some(stand) = self.places.get_mut(&door.place)
         {
             stand.closed_until = Some(stand.closed_until.map_or(until, |closed| closed.max(until)));
         }
     }
 
     /// When a lane opens, if it is closed.
-    pub(super) fn opens_at(&self, team: &TeamId, place: &Place, now: Instant) -> Option<Instant> {
-        let lane = self.teams.get(team).and_then(|team| team.lanes.get(place)?.opens_at(now));
-        let stand = self.places.get(place).and_then(|stand| stand.closed_until.filter(|until| *until > now));
+    pub(super) fn opens_at(&self, team: &TeamId, door: &Door, now: Instant) -> Option<Instant> {
+        let lane = self.teams.get(team).and_then(|team| team.lanes.get(door)?.opens_at(now));
+        let stand = self.places.get(&door.place).and_then(|stand| stand.closed_until.filter(|until| *until > now));
         lane.into_iter().chain(stand).max()
     }
 
     /// Whether a lane's host is known not to be there.
-    pub(super) fn is_dead(&self, team: &TeamId, place: &Place, now: Instant) -> bool {
-        let lane = self.teams.get(team).and_then(|team| team.lanes.get(place));
+    pub(super) fn is_dead(&self, team: &TeamId, door: &Door, now: Instant) -> bool {
+        let lane = self.teams.get(team).and_then(|team| team.lanes.get(door));
         lane.is_some_and(|lane| lane.shared_fault(now).is_some())
     }
 
     /// Whether a lane has only seen trouble for some pauses.
-    pub(super) fn is_struggling(&self, team: &TeamId, place: &Place) -> bool {
-        let lane = self.teams.get(team).and_then(|team| team.lanes.get(place));
+    pub(super) fn is_struggling(&self, team: &TeamId, door: &Door) -> bool {
+        let lane = self.teams.get(team).and_then(|team| team.lanes.get(door));
         lane.is_some_and(Lane::is_struggling)
     }
 
     /// How long one that comes to a lane now will wait, as far as can be told.
-    pub(super) fn expected_wait(&self, team: &TeamId, place: &Place) -> Option<Duration> {
-        self.teams.get(team)?.lanes.get(place)?.expected_wait()
+    pub(super) fn expected_wait(&self, team: &TeamId, door: &Door) -> Option<Duration> {
+        self.teams.get(team)?.lanes.get(door)?.expected_wait()
     }
 
     /// Forgets the lanes that are not in use: first those that are open, and where that is not enough the closed ones too.
@@ -290,7 +291,8 @@ impl Turns {
                 break;
             }
         }
-        let used: HashSet<&Place> = self.teams.values().flat_map(|team| team.lanes.keys()).collect();
+        let doors = self.teams.values().flat_map(|team| team.lanes.keys());
+        let used: HashSet<&Place> = doors.map(|door| &door.place).collect();
         self.places.retain(|place, _| used.contains(place));
         // Where all are in use, looking for others again and again would find none.
         self.forget_above = KEPT_MAX.max(self.lanes * 2);

@@ -10,8 +10,8 @@ fn team(name: &str) -> TeamId {
     TeamId::new(name).expect("a good id")
 }
 
-fn host(name: &str) -> Place {
-    Place::Host(name.to_owned())
+fn host(name: &str) -> Door {
+    Door { place: Place::Host(name.to_owned()), port: None }
 }
 
 /// Lanes, and what is under way in them.
@@ -51,14 +51,14 @@ impl Ground {
     }
 
     fn count_at(&self, place: &str) -> usize {
-        self.under_way.iter().filter(|start| start.place == host(place)).count()
+        self.under_way.iter().filter(|start| start.door == host(place)).count()
     }
 
     fn end(&mut self, index: usize, bytes: u64, sign: Sign) -> Vec<Ticket> {
         let start = self.under_way.remove(index);
         let fault = AttachmentFault::new(Code::Timeout, "as the sign says");
         let ended = Ended { charged: start.guess, bytes, began: self.now, sign, fault: Some(&fault) };
-        self.turns.end(&start.team, &start.place, ended, self.now)
+        self.turns.end(&start.team, &start.door, ended, self.now)
     }
 
     /// Ends the oldest one again and again, `count` times, and starts what may start; counts what each team began.
@@ -156,7 +156,7 @@ async fn a_wish_closes_the_teams_lane_and_two_wishes_close_the_host() {
     ground.run();
     let wish = |secs| Sign::Overloaded { retry_after: Some(Duration::from_secs(secs)) };
     let first = |ground: &Ground, name: &str| {
-        ground.under_way.iter().position(|start| start.team == team(name) && start.place == host("h")).expect("one")
+        ground.under_way.iter().position(|start| start.team == team(name) && start.door == host("h")).expect("one")
     };
     let index = first(&ground, "a");
     ground.end(index, 0, wish(60));
@@ -211,6 +211,30 @@ async fn one_try_speaks_for_all_that_wait_for_a_host_that_is_not_there() {
     ground.waits("a", "dead", 10);
     ground.run();
     assert!(ground.count("a") > 1, "it is back");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_port_at_which_nobody_is_condemns_no_other_port_of_its_host() {
+    let mut ground = Ground::new(64);
+    let door = |port| Door { port: Some(port), ..host("h") };
+    let narrow = PlaceTerms { in_flight: 4, ..PLACE };
+    for port in [1, 443].into_iter().cycle().take(200) {
+        ground.turns.wait((&team("a"), TEAM), (&door(port), narrow), ground.now).expect("none is known to be dead");
+    }
+    ground.run();
+    assert_eq!(ground.under_way.len(), 4, "they share what their host allows");
+    let (mut shared, mut well) = (0, 0);
+    while !ground.under_way.is_empty() {
+        let is_well = ground.under_way[0].door == door(443);
+        well += usize::from(is_well);
+        shared += ground.end(0, 0, if is_well { Sign::Well } else { Sign::Unreachable }).len();
+        ground.run();
+        assert!(ground.under_way.len() <= 4);
+    }
+    assert!(shared > 50, "one spoke for most at the dead port: {shared}");
+    assert_eq!(well, 100, "and for none at the other one");
+    assert!(ground.turns.is_dead(&team("a"), &door(1), ground.now));
+    assert!(!ground.turns.is_dead(&team("a"), &door(443), ground.now));
 }
 
 #[tokio::test(start_paused = true)]

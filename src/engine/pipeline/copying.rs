@@ -60,7 +60,7 @@ impl Pipeline {
             Copied { tried: vec![None; plan.attachments.len()], ended: 0, progress: Arc::clone(&progress) };
         let profile = &plan.profile;
         let planned = plan.attachments.into_iter().enumerate();
-        let planned = planned.map(|(index, planned)| (planned.place(), (index, planned)));
+        let planned = planned.map(|(index, planned)| (planned.door(), (index, planned)));
         let mut offering = Offering::new(planned, self.settings.attachments_in_flight);
         let job = |attachment: &Attachment, way: Way| Job {
             team: Arc::clone(team),
@@ -143,11 +143,11 @@ impl Pipeline {
             return None;
         }
         let lanes = &self.transfer.lanes;
-        let closed = offering.offered_places().map(|place| lanes.closed_for(team, place).unwrap_or_default()).min();
+        let closed = offering.offered_doors().map(|door| lanes.closed_for(team, door).unwrap_or_default()).min();
         if let Some(closed) = closed.filter(|closed| *closed >= CLOSED_FOR_LONG) {
             return Some(closed);
         }
-        let wait = offering.offered_places().filter_map(|place| lanes.expected_wait(team, place)).min();
+        let wait = offering.offered_doors().filter_map(|door| lanes.expected_wait(team, door)).min();
         let is_in_the_way = is_long && held.is_in_the_way();
         is_in_the_way.then(|| wait.unwrap_or(WAIT_UNKNOWN).clamp(WAIT_SHORTEST, WAIT_LONGEST))
     }

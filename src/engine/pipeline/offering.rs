@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 
-use crate::domain::source::Place;
+use crate::domain::source::Door;
 
 /// The attachments of a task that were not offered yet, by place.
 #[derive(Debug)]
@@ -17,7 +17,7 @@ pub(super) struct Offering<T> {
 
 #[derive(Debug)]
 struct Line<T> {
-    place: Option<Place>,
+    door: Option<Door>,
     left: VecDeque<T>,
     offered: usize,
 }
@@ -27,12 +27,12 @@ pub(super) type Which = usize;
 
 impl<T> Offering<T> {
     /// At most `window` at a time. What has no place, since nothing is fetched for it, is one place of its own.
-    pub(super) fn new(all: impl Iterator<Item = (Option<Place>, T)>, window: usize) -> Self {
-        let mut index: std::collections::HashMap<Option<Place>, usize> = std::collections::HashMap::new();
+    pub(super) fn new(all: impl Iterator<Item = (Option<Door>, T)>, window: usize) -> Self {
+        let mut index: std::collections::HashMap<Option<Door>, usize> = std::collections::HashMap::new();
         let mut places: Vec<Line<T>> = Vec::new();
-        for (place, one) in all {
-            let at = *index.entry(place.clone()).or_insert_with(|| {
-                places.push(Line { place, left: VecDeque::new(), offered: 0 });
+        for (door, one) in all {
+            let at = *index.entry(door.clone()).or_insert_with(|| {
+                places.push(Line { door, left: VecDeque::new(), offered: 0 });
                 places.len() - 1
             });
             places[at].left.push_back(one);
@@ -68,18 +68,19 @@ impl<T> Offering<T> {
         self.places[which].offered -= 1;
     }
 
-    /// The places of those that are offered now.
-    pub(super) fn offered_places(&self) -> impl Iterator<Item = &Place> {
-        self.places.iter().filter(|line| line.offered > 0).filter_map(|line| line.place.as_ref())
+    /// The doors of those that are offered now.
+    pub(super) fn offered_doors(&self) -> impl Iterator<Item = &Door> {
+        self.places.iter().filter(|line| line.offered > 0).filter_map(|line| line.door.as_ref())
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::source::Place;
 
-    fn host(name: &str) -> Option<Place> {
-        Some(Place::Host(name.to_owned()))
+    fn host(name: &str) -> Option<Door> {
+        Some(Door { place: Place::Host(name.to_owned()), port: None })
     }
 
     fn taken(offering: &mut Offering<u32>) -> Vec<u32> {
@@ -95,7 +96,7 @@ mod tests {
             offering.ended(1);
         }
         assert_eq!(taken(&mut offering), (108..116).collect::<Vec<_>>(), "the slow ones are still under way");
-        assert_eq!(offering.offered_places().count(), 2);
+        assert_eq!(offering.offered_doors().count(), 2);
     }
 
     #[test]

@@ -164,7 +164,7 @@ impl Transfer {
             Ok(Looked::Failed(fault)) => Some(Err(fault)),
             Err(fault) => return Tried::refused(Outcome::failed(&job.attachment, &fault, 0)),
         };
-        let (team, place) = (&job.team.id, job.source.place());
+        let (team, place, door) = (&job.team.id, job.source.place(), job.source.door());
         self.retries.first_try(team, &place);
         let mut tried = 0;
         loop {
@@ -178,8 +178,8 @@ impl Transfer {
                 Err(fault) => fault,
             };
             job.progress.fail();
-            let is_dead = fault.is_unreached && self.lanes.is_dead(team, &place);
-            if is_dead || is_hosts_trouble(&fault) && self.lanes.is_struggling(team, &place) {
+            let is_dead = fault.is_unreached && self.lanes.is_dead(team, &door);
+            if is_dead || is_hosts_trouble(&fault) && self.lanes.is_struggling(team, &door) {
                 return self.give_up(job, &fault, tried).await;
             }
             match self.retries.next(team, &place, fault.fault(), tried) {
@@ -223,7 +223,7 @@ impl Transfer {
     /// Waits for the lane's turn. Meanwhile the delivery does nothing for this attachment.
     async fn enter(&self, job: &Job) -> Result<InFlight, AttachmentFault> {
         let waiting = job.progress.waiting();
-        let in_flight = self.lanes.enter_from(&job.team, &job.source.place(), &job.in_line).await?;
+        let in_flight = self.lanes.enter_from(&job.team, &job.source.door(), &job.in_line).await?;
         drop(waiting);
         job.progress.begin();
         Ok(in_flight)

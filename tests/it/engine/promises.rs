@@ -103,6 +103,27 @@ async fn what_goes_on_failing_ends_after_the_last_attempt_with_its_code() {
     assert!(start.elapsed() >= Duration::from_secs(5 + 10 + 20 + 40), "delays grow: {:?}", start.elapsed());
 }
 
+/// One team, one host name: what cannot be connected to at one port says nothing of the other.
+#[tokio::test(start_paused = true)]
+async fn a_dead_port_fails_nothing_at_its_hosts_other_ports() {
+    let world = World::new();
+    let mut nobody = AttachmentFault::new(Code::Timeout, "connecting took too long");
+    nobody.is_unreached = true;
+    let dead: Vec<_> = (0..20).map(|number| format!("https://h:1/gone/{number}")).collect();
+    let good: Vec<_> = (0..60).map(|number| format!("https://h/{number}")).collect();
+    for url in &dead {
+        world.put(url, MemoryObject::new("").failing(u32::MAX, nobody.clone()));
+    }
+    for url in &good {
+        world.put(url, MemoryObject::new("fine"));
+    }
+    let all: Vec<_> = dead.iter().chain(&good).map(String::as_str).collect();
+    world.send(&task("t", &all)).await;
+    world.work().await;
+    let codes = [vec![Some(Code::Timeout); 20], vec![None; 60]].concat();
+    check(&world, "t", Status::Partial, &codes).await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_wish_to_come_back_later_is_kept_by_the_message() {
     let world = World::new();

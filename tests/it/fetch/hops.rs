@@ -77,6 +77,21 @@ async fn a_redirect_that_leads_nowhere_is_a_status_and_one_to_another_scheme_is_
     assert_eq!(read(&fetcher(options()), &long.url("/")).await, Err(Code::HttpStatus));
 }
 
+/// Its lane would be taken for dead, and what stands at the first host with it.
+#[tokio::test]
+async fn a_redirect_to_where_nobody_is_says_nothing_of_the_host_that_was_asked() {
+    let gone = Server::start_on("127.0.0.2:0", |_| answer(200, "", b"")).await;
+    let nobody = gone.url("/");
+    drop(gone);
+    let to = nobody.clone();
+    let first = Server::start(move |_| redirect(302, &to)).await;
+    let fetcher = fetcher(options());
+    for (url, is_unreached) in [(nobody, true), (first.url("/"), false)] {
+        let fault = open(&fetcher, &url, Want::Body).await.map(|_| ()).unwrap_err();
+        assert_eq!(fault.is_unreached, is_unreached, "{url}: {fault:?}");
+    }
+}
+
 #[tokio::test]
 async fn user_info_goes_to_its_own_host_and_over_no_redirect() {
     let last = Server::start_on("127.0.0.2:0", |_| answer(200, "", b"x")).await;

@@ -41,6 +41,7 @@ async fn queue(path: &std::path::Path, lease: Duration) -> LocalQueue {
 mod crash;
 mod events;
 mod promises;
+mod turns;
 
 mod keeps_the_contract {
     use super::LocalFixture;
