@@ -1,8 +1,8 @@
 //! Who works beside whom: ordinary deliveries together, a suspect alone in its process.
 //!
 //! A suspect waits until everything else in hand has ended. What has not ended in time is asked to make way, goes back
-//! uncounted, and finds its finished attachments again. While a suspect waits or works nothing else begins; suspects take
-//! turns. What a suspect is, and what follows from its end, is decided in [`super::pipeline`].
+//! uncounted, and finds its finished attachments again. While a suspect waits or works alone nothing else begins; suspects take
+//! turns. What a suspect is, and what follows from its end, is decided in [`super::isolation`].
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,8 +29,16 @@ pub struct Turn(#[expect(dead_code, reason = "held, not read")] OwnedMutexGuard<
 /// The proof that nothing else is worked on, until dropped.
 #[derive(Debug)]
 pub struct ByItself {
-    _floor: OwnedRwLockWriteGuard<()>,
+    floor: OwnedRwLockWriteGuard<()>,
     _turn: Turn,
+}
+
+impl ByItself {
+    /// Lets others work beside whoever was alone.
+    #[must_use]
+    pub fn share(self) -> Beside {
+        Beside(self.floor.downgrade())
+    }
 }
 
 impl Alone {
@@ -60,7 +68,7 @@ impl Alone {
                 taking.await
             }
         };
-        ByItself { _floor: floor, _turn: turn }
+        ByItself { floor, _turn: turn }
     }
 
     /// Waits until a suspect has waited for too long: whoever works beside others lets go then.
@@ -109,9 +117,15 @@ mod tests {
         let by_itself = suspect.await.expect("no panic");
         assert!(timeout(SHORT, alone.beside()).await.is_err(), "nothing begins while a suspect works");
         assert!(timeout(SHORT, alone.turn()).await.is_err(), "nor a second one");
-        drop(by_itself);
+        let shared = by_itself.share();
         alone.nobody_is().await;
         drop(alone.turn().await);
+        assert!(
+            timeout(SHORT, alone.by_itself(alone.turn().await, PATIENCE)).await.is_err(),
+            "it works on, beside others"
+        );
+        drop(shared);
+        drop(alone.by_itself(alone.turn().await, PATIENCE).await);
     }
 
     #[tokio::test(start_paused = true)]

@@ -12,8 +12,8 @@ use tokio::time::{Instant, sleep, timeout};
 use tracing::debug;
 
 use super::ahead::{Ahead, Choice, Moves};
-use super::alone::Alone;
 use super::hands::{Hand, Hands};
+use super::isolation::Isolation;
 use super::lease::{Held, Keeper};
 use super::memory::{Grant, Pool};
 use super::outage::{Gates, wait_after};
@@ -47,7 +47,7 @@ pub struct Intake {
     /// Looks past busy teams' messages, where the queue does not choose by team.
     pub looking: Option<Arc<Looking>>,
     /// Nothing is taken while somebody must be alone.
-    pub alone: Arc<Alone>,
+    pub isolation: Isolation,
     /// Everything that was started; waited for by the worker.
     pub started: Started,
     /// When to end.
@@ -158,7 +158,7 @@ impl Intake {
 
     /// Waits for room: leave for at least one delivery, memory for its message, and everything it will need.
     async fn room(&self) -> Vec<(Leave, Grant)> {
-        self.alone.nobody_is().await;
+        self.isolation.nobody_is_alone().await;
         let most = self.pause_while_away().await;
         let first = self.leave().await;
         let grant = self.messages.take(MESSAGE_BYTES_MAX).await.expect("the pool has room for one message");

@@ -25,6 +25,7 @@ pub mod hands;
 pub mod in_work;
 pub mod intake;
 pub mod integrations;
+pub mod isolation;
 pub mod keyed;
 pub mod lanes;
 pub mod lease;

@@ -22,9 +22,12 @@ const PAPER_BYTES_MAX: usize = 4096;
 
 /// What is written of a suspect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-struct Paper {
+pub struct Paper {
     /// Runs that were begun alone and never ended.
-    unended_runs: u32,
+    pub unended_runs: u32,
+    /// A run did not end either, but had been alone for long and was beside others at last.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub outlived: bool,
 }
 
 /// Papers of suspects in the store.
@@ -41,29 +44,28 @@ impl Suspects {
         Self { store, gate }
     }
 
-    /// How many runs of `message` alone never ended.
+    /// What stands against `message`.
     ///
     /// # Errors
     /// What the store answers, when it answers and cannot be right.
-    pub async fn unended_runs(&self, message: &Message) -> Result<u32, StoreError> {
+    pub async fn paper(&self, message: &Message) -> Result<Paper, StoreError> {
         let key = key_of(message);
         let read = || self.store.get(&key, PAPER_BYTES_MAX);
         let found = self.gate.until_answered(StoreError::is_transient, read).await?;
-        let Some(bytes) = found else { return Ok(0) };
-        let paper: Paper = serde_json::from_slice(&bytes).unwrap_or_else(|error| {
+        let Some(bytes) = found else { return Ok(Paper::default()) };
+        Ok(serde_json::from_slice(&bytes).unwrap_or_else(|error| {
             warn!(%key, %error, "the paper of a suspect cannot be read: it begins anew");
             Paper::default()
-        });
-        Ok(paper.unended_runs)
+        }))
     }
 
-    /// Writes how many runs of `message` alone never ended. Durable once it returns.
+    /// Writes what stands against `message`. Durable once it returns.
     ///
     /// # Errors
-    /// As [`Suspects::unended_runs`].
-    pub async fn note(&self, message: &Message, unended_runs: u32) -> Result<(), StoreError> {
+    /// As [`Suspects::paper`].
+    pub async fn note(&self, message: &Message, paper: Paper) -> Result<(), StoreError> {
         let key = key_of(message);
-        let content = Bytes::from(serde_json::to_vec(&Paper { unended_runs }).expect("a number is JSON"));
+        let content = Bytes::from(serde_json::to_vec(&paper).expect("a number is JSON"));
         let write = || self.store.overwrite(&key, content.clone());
         self.gate.until_answered(StoreError::is_transient, write).await
     }

@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use tokio::task::JoinHandle;
 
-use super::alone::Alone;
 use super::claims::Claims;
 use super::hands::Hands;
 use super::in_work::InWork;
 use super::intake::{Intake, Looking, Until};
 use super::integrations::standing::Standing;
+use super::isolation::Isolation;
 use super::lanes::Lanes;
 use super::lease::Keeper;
 use super::memory::Pools;
@@ -23,7 +23,6 @@ use super::retry_budget::Retries;
 use super::settings::Settings;
 use super::started::Started;
 use super::stop::Stop;
-use super::suspects::Suspects;
 use super::tally::Tally;
 use super::transfer::Transfer;
 use super::webhooks::outbox::Outbox;
@@ -70,6 +69,8 @@ pub struct Worker {
     pub tally: Arc<Tally>,
     /// What it waits for: the parts that may be away.
     pub gates: Gates,
+    /// Who works alone in its process.
+    pub isolation: Isolation,
     /// The memory it uses.
     pub pools: Pools,
     /// What checks have found against roles, and which roles nobody has looked at.
@@ -80,9 +81,8 @@ impl Worker {
     /// Puts a worker together; it does nothing before [`Worker::run`].
     #[must_use]
     pub fn new(ports: &Ports, settings: Settings, stop: &Stop) -> Self {
-        let tally = Arc::new(Tally::default());
+        let Common { tally, gates, isolation } = Common::new(&ports.store, &settings, stop);
         let pools = Pools::sharing(settings.memory_bytes);
-        let gates = Gates::default();
         let standing = Arc::new(Standing::new(Arc::clone(&ports.store)));
         let transfer = Transfer {
             store: Arc::clone(&ports.store),
@@ -100,7 +100,6 @@ impl Worker {
         let grace = settings.grace;
         let hands = Hands::new(settings.messages_in_hand);
         let looking = Looking::new(ports.queue.as_ref(), &settings);
-        let alone = Arc::new(Alone::default());
         let pipeline = Arc::new(Pipeline {
             queue: Arc::clone(&ports.queue),
             publisher: ports.publisher.clone(),
@@ -109,8 +108,7 @@ impl Worker {
             teams: Arc::clone(&ports.teams),
             records: Records::new(Arc::clone(&ports.fetcher)),
             receipts: Receipts::new(Arc::clone(&ports.store), gates.store.clone()),
-            alone: Arc::clone(&alone),
-            suspects: Suspects::new(Arc::clone(&ports.store), gates.store.clone()),
+            isolation: isolation.clone(),
             transfer,
             webhooks: ports.webhooks.clone(),
             in_work: InWork::default(),
@@ -130,13 +128,19 @@ impl Worker {
             messages: pools.messages.clone(),
             hands,
             looking,
-            alone,
+            isolation: isolation.clone(),
             started: Started::default(),
             stop: stop.clone(),
             tally: Arc::clone(&tally),
             gates: gates.clone(),
         };
-        Self { intake, keeper, grace, tally, gates, pools, standing }
+        Self { intake, keeper, grace, tally, gates, isolation, pools, standing }
+    }
+
+    /// What another worker of the same process shares with it.
+    #[must_use]
+    pub fn common(&self) -> Common {
+        Common { tally: Arc::clone(&self.tally), gates: self.gates.clone(), isolation: self.isolation.clone() }
     }
 
     /// Runs until stopped, or until there is nothing left, and then drains: takes no more, finishes what is in hand within
@@ -149,6 +153,27 @@ impl Worker {
         let end = intake.started.drain(intake.queue.as_ref(), &intake.stop, self.grace, "messages").await;
         drop(keeping);
         end
+    }
+}
+
+/// What the workers of one process have in common.
+#[derive(Clone)]
+pub struct Common {
+    /// What was done so far.
+    pub tally: Arc<Tally>,
+    /// What may be away.
+    pub gates: Gates,
+    /// Who works alone.
+    pub isolation: Isolation,
+}
+
+impl Common {
+    /// For a process whose papers on suspects lie in `store`.
+    #[must_use]
+    pub fn new(store: &Arc<dyn Store>, settings: &Settings, stop: &Stop) -> Self {
+        let gates = Gates::default();
+        let isolation = Isolation::new(store, &gates, settings, stop);
+        Self { tally: Arc::default(), gates, isolation }
     }
 }
 

@@ -5,10 +5,10 @@ use std::time::Duration;
 use tracing::warn;
 
 use super::Pipeline;
-use super::settling::{Verdict, hand_back};
 use crate::domain::receipt::Receipt;
 use crate::domain::settlement::Settlement;
 use crate::domain::task::Task;
+use crate::engine::isolation::{Verdict, hand_back};
 use crate::ports::crash;
 use crate::ports::publisher::PublishError;
 use crate::ports::queue::{Delivery, QueueError};

@@ -5,14 +5,14 @@ use std::time::Duration;
 use tokio::time::timeout;
 use tracing::{info, warn};
 
+use super::Pipeline;
 use super::copying::{Copied, CopyEnd};
 use super::decoding::Wanted;
-use super::isolation::exhausted;
-use super::settling::{Verdict, conflict, hand_back, put_off};
-use super::{Effort, Pipeline};
+use super::settling::conflict;
 use crate::domain::id::TeamId;
 use crate::domain::receipt::{Ended, Outcome, Receipt, Status};
 use crate::domain::settlement::{DeadLetter, Reason, Settlement};
+use crate::engine::isolation::{Effort, Verdict, hand_back, put_off};
 use crate::engine::lease::Held;
 use crate::engine::receipts::{Earlier, cause_of};
 use crate::engine::tally::Tally;
@@ -49,7 +49,7 @@ impl Pipeline {
             }
             Ok(Earlier::Conflict) => return Decided::End(conflict(delivery)),
             Ok(Earlier::Open { .. }) if effort == Effort::Look => {
-                return Decided::End(exhausted(delivery, self.settings.max_attempts));
+                return Decided::End(self.isolation.exhausted(delivery));
             }
             Ok(Earlier::Open { round }) => round,
             Err(error) => return Decided::End(self.store_is_broken(&error)),

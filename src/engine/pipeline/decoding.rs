@@ -11,11 +11,11 @@ use tokio::time::sleep;
 use tracing::{debug, warn};
 
 use super::Pipeline;
-use super::settling::{Verdict, hand_back};
 use crate::domain::digest::Sha256;
 use crate::domain::id::TeamId;
 use crate::domain::message::{Decoded, NewObject, POINTED_BYTES_MAX, Pointer, Reading, Step, Undecodable};
 use crate::domain::task::Task;
+use crate::engine::isolation::{Verdict, hand_back};
 use crate::engine::memory::Grant;
 use crate::engine::outage::wait_after;
 use crate::ports::envelopes::{EnvelopeError, Pointed};

@@ -4,14 +4,14 @@
 //! is the message settled. Stopped at any point, the next delivery finds what is done and goes on from there; it announces the
 //! receipt it finds again, under the same id, rather than trusting that somebody has.
 //!
-//! One file a step: [`isolation`] (beside others, or alone), [`decoding`], [`deciding`] (with [`copying`] in its middle: all
-//! attachments of one task, and [`rights`] beside it), [`announcing`], [`settling`]. A message of several tasks is led by [`objects`].
+//! One file a step: [`super::isolation`] (beside others, or alone), [`decoding`], [`deciding`] (with [`copying`] in its middle:
+//! all attachments of one task, and [`rights`] beside it), [`announcing`], [`settling`]. A message of several tasks is led by
+//! [`objects`].
 
 mod announcing;
 mod copying;
 mod deciding;
 mod decoding;
-mod isolation;
 mod objects;
 mod offering;
 mod rights;
@@ -25,9 +25,9 @@ use tracing::debug;
 
 use self::deciding::Decided;
 use self::decoding::{Wanted, Work};
-use self::settling::{Verdict, dead, hand_back};
-use super::alone::Alone;
+use self::settling::dead;
 use super::in_work::InWork;
+use super::isolation::{Effort, Ended, Isolation, Verdict, hand_back};
 use super::lease::Held;
 use super::memory::Pool;
 use super::outage::Gates;
@@ -36,7 +36,6 @@ use super::recent::Recent;
 use super::records::Records;
 use super::settings::Settings;
 use super::stop::Stop;
-use super::suspects::Suspects;
 use super::tally::Tally;
 use super::transfer::Transfer;
 use super::webhooks::outbox::Outbox;
@@ -66,9 +65,7 @@ pub struct Pipeline {
     /// What has become of tasks.
     pub receipts: Receipts,
     /// Who must be worked on alone.
-    pub alone: Arc<Alone>,
-    /// What stands against them.
-    pub suspects: Suspects,
+    pub isolation: Isolation,
     /// Copies attachments.
     pub transfer: Transfer,
     /// Where webhooks are handed on; without it none are.
@@ -90,15 +87,6 @@ pub struct Pipeline {
     pub stop: Stop,
 }
 
-/// How far work on a delivery goes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Effort {
-    /// All the way.
-    Whole,
-    /// Only to a receipt that is there: without one the message is given up.
-    Look,
-}
-
 /// What all work on one delivery has in common.
 #[derive(Clone, Copy)]
 struct Run<'a> {
@@ -110,6 +98,14 @@ struct Run<'a> {
 }
 
 impl Pipeline {
+    /// Works on `delivery` until it is settled, handed back or lost: beside others, or alone if it is a suspect.
+    pub async fn run(&self, delivery: Delivery, held: Held) {
+        let work = |effort| self.work(&delivery, &held, effort);
+        let Ended { verdict, place } = self.isolation.run(&delivery, &held, work).await;
+        self.end(&delivery, &held, &verdict).await;
+        drop(place);
+    }
+
     async fn work(&self, delivery: &Delivery, held: &Held, effort: Effort) -> Verdict {
         let until = Instant::now() + self.settings.hold;
         let Some(opened) = self.until(until, self.open(delivery)).await else {

@@ -6,12 +6,13 @@
 use futures::{StreamExt, stream};
 
 use super::decoding::Wanted;
-use super::settling::{Verdict, dead, hand_back};
+use super::settling::dead;
 use super::{Pipeline, Run};
 use crate::domain::access::ClaimKind;
 use crate::domain::id::TeamId;
 use crate::domain::message::NewObject;
 use crate::domain::settlement::{Reason, Settlement};
+use crate::engine::isolation::{Verdict, hand_back};
 use crate::ports::queue::Delivery;
 use crate::ports::store::StoreError;
 use crate::ports::teams::{Lookup, TeamsUnavailable};

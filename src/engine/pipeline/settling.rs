@@ -1,4 +1,4 @@
-//! How a delivery ends: the verdict on it, and the settlement that is tried until the queue has taken it.
+//! How a delivery ends: verdicts, and the settlement that is tried until the queue has taken it.
 
 use std::time::Duration;
 
@@ -7,20 +7,29 @@ use tracing::{info, warn};
 
 use super::Pipeline;
 use crate::domain::settlement::{DeadLetter, Reason, Settlement};
+use crate::engine::isolation::Verdict;
 use crate::engine::lease::Held;
 use crate::engine::tally::Tally;
 use crate::ports::crash;
 use crate::ports::queue::Delivery;
 
-/// How work on a delivery ended before its settlement.
-pub(super) enum Verdict {
-    /// Settle it so.
-    Settle(Settlement),
-    /// It is not ours any more: leave it.
-    Leave,
-}
-
 impl Pipeline {
+    /// Ends a delivery as was decided.
+    pub(super) async fn end(&self, delivery: &Delivery, held: &Held, verdict: &Verdict) {
+        match verdict {
+            Verdict::Settle(settlement) => self.settle(held, settlement).await,
+            Verdict::Leave => {
+                Tally::add(&self.tally.lost);
+                info!(message.id = delivery.message.id, "lost the lease on a delivery: leaving it to whoever has it");
+            }
+        }
+    }
+
+    /// Puts a delivery off that was not begun.
+    pub async fn put_off(&self, held: &Held, delay: Duration) {
+        self.settle(held, &Settlement::PutOff { delay }).await;
+    }
+
     /// Settles until it is done or the lease is lost.
     pub(super) async fn settle(&self, held: &Held, settlement: &Settlement) {
         if held.settle(settlement, &self.stop).await {
@@ -58,15 +67,6 @@ impl Pipeline {
     pub(super) fn age_of(&self, then: Timestamp) -> Duration {
         Duration::try_from(self.clock.now().duration_since(then)).unwrap_or_default()
     }
-}
-
-pub(super) fn hand_back(delay: Duration) -> Verdict {
-    Verdict::Settle(Settlement::HandBack { delay })
-}
-
-/// For a delivery that nobody has begun.
-pub(super) fn put_off(delay: Duration) -> Verdict {
-    Verdict::Settle(Settlement::PutOff { delay })
 }
 
 pub(super) fn dead(delivery: &Delivery, reason: Reason, detail: String) -> Verdict {

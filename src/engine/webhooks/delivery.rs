@@ -10,7 +10,7 @@ use ipnet::IpNet;
 use tokio::sync::Semaphore;
 use tracing::{debug, info, warn};
 
-use super::crowd::{Crowd, Ended, Place};
+use super::crowd::{self, Crowd, Place};
 use super::endpoints::Endpoints;
 use crate::domain::receipt::Receipt;
 use crate::domain::settlement::{DeadLetter, Reason, Settlement};
@@ -22,6 +22,7 @@ use crate::domain::webhook::pending::Pending;
 use crate::domain::webhook::schedule::{self, Next};
 use crate::domain::webhook::signature::signatures;
 use crate::engine::chance;
+use crate::engine::isolation::{Effort, Ended, Isolation, Verdict};
 use crate::engine::lease::Held;
 use crate::engine::outage::Gates;
 use crate::engine::receipts::Receipts;
@@ -69,6 +70,8 @@ pub struct Deliverer {
     pub stop: Stop,
     /// Room to read receipts in.
     pub reads: Semaphore,
+    /// Who must be worked on alone.
+    pub isolation: Isolation,
 }
 
 /// What is known before a try is sent.
@@ -104,22 +107,37 @@ impl Deliverer {
     /// Makes one try and settles the message.
     pub async fn run(&self, delivery: Delivery, held: Held) {
         let mut answer = None;
-        let settlement = tokio::select! {
-            biased;
-            () = held.was_lost() => None,
-            () = self.stop.was_cut() => Some(hand_back(Duration::ZERO)),
-            settlement = self.deliver(&delivery, &mut answer) => Some(settlement),
+        let noted = &mut answer;
+        let work = |effort| {
+            // Moved in: there is one run.
+            let noted = noted;
+            self.work(&delivery, noted, effort)
         };
-        let settled = match &settlement {
-            Some(settlement) => held.settle(settlement, &self.stop).await,
-            None => false,
+        let Ended { verdict, place } = self.isolation.run(&delivery, &held, work).await;
+        let settled = match &verdict {
+            Verdict::Settle(settlement) => held.settle(settlement, &self.stop).await,
+            Verdict::Leave => false,
         };
+        drop(place);
         if !settled {
             Tally::add(&self.tally.lost);
             info!("could not settle a webhook's delivery: it will be made again, under the same id");
         }
         if let Some(Answer { endpoint, status }) = answer {
             self.endpoints.note(&endpoint, status, self.clock.now()).await;
+        }
+    }
+
+    /// Makes one try, unless there may be none any more.
+    async fn work(&self, delivery: &Delivery, answer: &mut Option<Answer>, effort: Effort) -> Verdict {
+        match effort {
+            Effort::Whole => Verdict::Settle(tokio::select! {
+                biased;
+                () = self.stop.was_cut() => hand_back(Duration::ZERO),
+                settlement = self.deliver(delivery, answer) => settlement,
+            }),
+            // Nothing tells whether an endpoint has had it.
+            Effort::Look => self.isolation.exhausted(delivery),
         }
     }
 
@@ -205,12 +223,12 @@ impl Deliverer {
         match &answered {
             Ok(_) => {
                 self.gates.way_out.came_back();
-                place.ended(Ended::Answered);
+                place.ended(crowd::Ended::Answered);
             }
             // Nothing was learned of the endpoint.
             Err(PostError::NoWayOut(_)) => drop(place),
             Err(PostError::Blocked(_) | PostError::TimedOut(_) | PostError::Unreachable(_)) => {
-                place.ended(Ended::Silent)
+                place.ended(crowd::Ended::Silent)
             }
         }
         answered

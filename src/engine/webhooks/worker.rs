@@ -13,6 +13,7 @@ use super::delivery::Deliverer;
 use super::endpoints::Endpoints;
 use super::outbox::Outbox;
 use crate::engine::intake::Until;
+use crate::engine::isolation::Isolation;
 use crate::engine::lease::Keeper;
 use crate::engine::memory::{Grant, Pool};
 use crate::engine::outage::{Gates, wait_after};
@@ -20,7 +21,7 @@ use crate::engine::receipts::Receipts;
 use crate::engine::started::{End, Started};
 use crate::engine::stop::Stop;
 use crate::engine::tally::{Counted, Tally};
-use crate::engine::worker::AbortOnDrop;
+use crate::engine::worker::{AbortOnDrop, Common};
 use crate::ports::clock::Clock;
 use crate::ports::queue::{Delivery, MESSAGE_BYTES_MAX, Queue};
 use crate::ports::store::Store;
@@ -66,14 +67,16 @@ pub struct WebhookWorker {
     grace: Duration,
     tally: Arc<Tally>,
     gates: Gates,
+    isolation: Isolation,
 }
 
 impl WebhookWorker {
-    /// Puts a worker together; it does nothing before [`WebhookWorker::run`]. What it counts and waits for may be shared with
-    /// the process's other worker.
+    /// Puts a worker together; it does nothing before [`WebhookWorker::run`]. What it counts, what it waits for and who works
+    /// alone is `common` to it and the process's other worker.
     #[must_use]
-    pub fn new(ports: &WebhookPorts, grace: Duration, stop: &Stop, tally: Arc<Tally>, gates: Gates) -> Self {
+    pub fn new(ports: &WebhookPorts, grace: Duration, stop: &Stop, common: Common) -> Self {
         let (queue, store) = (Arc::clone(&ports.outbox.queue), Arc::clone(&ports.store));
+        let Common { tally, gates, isolation } = common;
         let deliverer = Deliverer {
             receipts: Receipts::new(Arc::clone(&store), gates.store.clone()),
             teams: Arc::clone(&ports.teams),
@@ -86,6 +89,7 @@ impl WebhookWorker {
             gates: gates.clone(),
             stop: stop.clone(),
             reads: Deliverer::reads(),
+            isolation: isolation.clone(),
         };
         Self {
             keeper: Keeper::new(Arc::clone(&queue)),
@@ -99,6 +103,7 @@ impl WebhookWorker {
             grace,
             tally,
             gates,
+            isolation,
         }
     }
 
@@ -155,8 +160,9 @@ impl WebhookWorker {
         }
     }
 
-    /// Waits for room: a place and memory for at least one message, and the store.
+    /// Waits for room: a place and memory for at least one message, and the store; and until nobody is alone.
     async fn room(&self) -> Vec<(OwnedSemaphorePermit, Grant)> {
+        self.isolation.nobody_is_alone().await;
         while self.gates.store.is_down() {
             if self.store.check().await.is_ok() {
                 self.gates.store.came_back();

@@ -21,7 +21,7 @@ use crate::engine::stop::Stop;
 use crate::engine::tally::Tally;
 use crate::engine::webhooks::outbox::Outbox;
 use crate::engine::webhooks::worker::{WebhookPorts, WebhookWorker};
-use crate::engine::worker::{End, Ports, Worker};
+use crate::engine::worker::{Common, End, Ports, Worker};
 use crate::ports::clock::Clock;
 use crate::ports::envelopes::Envelopes;
 use crate::ports::fetcher::Fetcher;
@@ -157,10 +157,13 @@ impl Workers {
                 webhooks: opened.outbox.clone(),
                 clock: Clock::System,
             };
-            Worker::new(&ports, parts.settings, stop)
+            Worker::new(&ports, parts.settings.clone(), stop)
         });
-        let shared = ingest.as_ref().map(|worker| (Arc::clone(&worker.tally), worker.gates.clone()));
-        let (tally, gates) = shared.unwrap_or_default();
+        let common = match &ingest {
+            Some(worker) => worker.common(),
+            None => Common::new(&opened.store.store, &parts.settings, stop),
+        };
+        let Common { tally, gates, .. } = common.clone();
         let recheck = ingest.as_ref().zip(opened.ingest.as_ref()).map(|(worker, ingest)| Recheck {
             integrations: Integrations {
                 store: Arc::clone(&opened.store.store),
@@ -184,7 +187,7 @@ impl Workers {
                 webhook: parts.webhook,
                 clock: Clock::System,
             };
-            WebhookWorker::new(&ports, grace, stop, Arc::clone(&tally), gates.clone())
+            WebhookWorker::new(&ports, grace, stop, common)
         });
         Self { ingest, webhooks, recheck, tally, gates }
     }

@@ -24,12 +24,14 @@ const DEADLY: &str = "https://deadly/";
 struct Deadly {
     inner: Arc<MemoryFetcher>,
     bell: Arc<Notify>,
+    after: Duration,
 }
 
 #[async_trait]
 impl Fetcher for Deadly {
     async fn open(&self, request: FetchRequest) -> Result<Fetched, AttachmentFault> {
         if request.source.name() == DEADLY {
+            sleep(self.after).await;
             self.bell.notify_one();
             std::future::pending::<()>().await;
         }
@@ -49,9 +51,14 @@ enum Life {
 
 /// One life of a worker, until it is killed or the queue is empty.
 async fn live(world: &World) -> Life {
+    live_until(world, Duration::ZERO).await
+}
+
+/// The same, where it takes so long to be killed.
+async fn live_until(world: &World, after: Duration) -> Life {
     let bell = Arc::new(Notify::new());
     let mut ports = world.ports();
-    ports.fetcher = Arc::new(Deadly { inner: Arc::clone(&world.fetcher), bell: Arc::clone(&bell) });
+    ports.fetcher = Arc::new(Deadly { inner: Arc::clone(&world.fetcher), bell: Arc::clone(&bell), after });
     let stop = Stop::default();
     let worker = Worker::new(&ports, world.settings.clone(), &stop);
     let life = tokio::select! {
@@ -65,9 +72,13 @@ async fn live(world: &World) -> Life {
 
 /// Lives until one life finds the queue empty, and tells how the others ended.
 async fn lives(world: &World) -> Vec<u64> {
+    lives_until(world, Duration::ZERO).await
+}
+
+async fn lives_until(world: &World, after: Duration) -> Vec<u64> {
     let mut deaths = Vec::new();
     for _ in 0..100 {
-        match live(world).await {
+        match live_until(world, after).await {
             Life::Killed { in_flight } => deaths.push(in_flight),
             Life::Ended(end) => {
                 assert_eq!(end, End::Drained);
@@ -151,6 +162,47 @@ async fn a_suspect_that_ends_well_is_no_suspect_and_waits_for_the_others() {
     // takes two of its own.
     assert!((80..90).contains(&took), "it ran beside others, or they ran one by one: {took} s");
     assert!(world.dead().await.is_empty());
+}
+
+/// What takes long is not what kills: after a minute others work beside it.
+#[tokio::test(start_paused = true)]
+async fn a_slow_suspect_holds_others_up_for_a_minute_and_no_longer() {
+    let world = World::new();
+    neighbours(&world, 20, Duration::ZERO);
+    let slow = MemoryObject { head_delay: Duration::from_secs(250), ..MemoryObject::new("late") };
+    world.put("https://slow/", slow);
+    world.send(&task("slow", &["https://slow/"])).await;
+    raise_suspicion(&world).await;
+    let began = Instant::now();
+    let others = async {
+        sleep(Duration::from_secs(2)).await;
+        for number in 0..20 {
+            world.send(&task(&format!("t-{number}"), &[&format!("https://h/{number}")])).await;
+        }
+        for number in 0..20 {
+            while world.receipt(&format!("t-{number}"), 1).await.is_none() {
+                sleep(Duration::from_millis(100)).await;
+            }
+        }
+        began.elapsed()
+    };
+    let (end, others) = tokio::join!(world.work(), others);
+    assert_eq!(end, End::Drained);
+    assert!((60..75).contains(&others.as_secs()), "others were done after {others:?}");
+    let receipt = world.receipt("slow", 1).await.unwrap();
+    assert_eq!((receipt.status, receipt.attempt), (Status::Completed, 1), "it was not begun anew");
+    assert!(began.elapsed() > Duration::from_secs(250));
+}
+
+/// It outlives its minute alone and kills its process then: the next runs are alone to their end, and count.
+#[tokio::test(start_paused = true)]
+async fn what_kills_its_process_late_is_given_up_too() {
+    let world = World::new();
+    world.send(&task("poison", &[DEADLY])).await;
+    let deaths = lives_until(&world, Duration::from_secs(70)).await.len();
+    let reasons: Vec<_> = world.dead().await.iter().map(|dead| dead.reason.clone()).collect();
+    assert_eq!(reasons, ["attempts_exhausted"]);
+    assert_eq!(deaths, 3 + 1 + world.settings.max_attempts as usize, "one more: the run that was shared at last");
 }
 
 #[tokio::test(start_paused = true)]

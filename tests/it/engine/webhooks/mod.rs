@@ -3,6 +3,7 @@
 mod arriving;
 mod isolation;
 mod outages;
+mod poison;
 mod refused;
 mod schedule;
 
@@ -21,13 +22,12 @@ use longshore::domain::object_key::Key;
 use longshore::domain::team::{Callback, CallbackFormat, KnownTeam, Team};
 use longshore::domain::webhook::endpoint::Endpoint;
 use longshore::engine::intake::Until;
-use longshore::engine::outage::Gates;
 use longshore::engine::stop::Stop;
 use longshore::engine::tally::Tally;
 use longshore::engine::webhooks::endpoints::Endpoints;
 use longshore::engine::webhooks::outbox::Outbox;
 use longshore::engine::webhooks::worker::{WebhookPorts, WebhookWorker};
-use longshore::engine::worker::{Ports, Worker};
+use longshore::engine::worker::{Common, Ports, Worker};
 use longshore::ports::queue::{Chosen, DeadLetters, DeadMessage, Outgoing, Queue};
 use longshore::ports::store::Store;
 use serde_json::Value;
@@ -98,8 +98,15 @@ impl Hooks {
             webhook: Arc::new(self.endpoints.clone()),
             clock: self.world.clock,
         };
-        let tally = Arc::new(Tally::default());
-        (WebhookWorker::new(&ports, Duration::from_secs(25), stop, Arc::clone(&tally), Gates::default()), tally)
+        let common = self.common(stop);
+        let tally = Arc::clone(&common.tally);
+        (WebhookWorker::new(&ports, Duration::from_secs(25), stop, common), tally)
+    }
+
+    /// What the workers of one process have in common.
+    fn common(&self, stop: &Stop) -> Common {
+        let store: Arc<dyn Store> = Arc::new(self.world.store.clone());
+        Common::new(&store, &self.world.settings, stop)
     }
 
     /// Sends webhooks for `span`.

@@ -110,7 +110,7 @@ impl Hooks {
             webhook: Arc::new(self.endpoints.clone()),
             clock: self.world.clock,
         };
-        WebhookWorker::new(&ports, Duration::from_secs(25), stop, Arc::default(), Gates::default())
+        WebhookWorker::new(&ports, Duration::from_secs(25), stop, self.common(stop))
     }
 
     /// Workers of both roles that die after a while, some times.
