@@ -1,11 +1,12 @@
 //! A role in the customer's account that lets us in with the team's external id, and reads.
 
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::listed_or;
 
 /// What the customer's role is made of.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize)]
 pub struct AwsInvitation {
     /// Whose.
     pub team: String,

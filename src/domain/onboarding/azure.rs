@@ -2,12 +2,13 @@
 
 use std::fmt::Write;
 
+use serde::Serialize;
 use url::Url;
 
 use super::listed_or;
 
 /// What a tenant is asked to consent to.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize)]
 pub struct AzureInvitation {
     /// Whose.
     pub team: String,

@@ -2,10 +2,12 @@
 
 use std::fmt::Write;
 
+use serde::Serialize;
+
 use super::listed_or;
 
 /// What the customer's service account is made of.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize)]
 pub struct GcpInvitation {
     /// Whose.
     pub team: String,

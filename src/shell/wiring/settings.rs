@@ -12,6 +12,9 @@ use crate::engine::retry::RetryPolicy;
 use crate::engine::settings::Settings;
 use crate::shell::config::{Config, CrossAccount as CrossAccountConfig, Limit as LimitConfig, SnsTopic, StoreUrl};
 
+/// The normalization profiles that there are.
+pub(super) const PROFILES: [&str; 2] = ["original", "standard"];
+
 /// What the deployment decides for the engine.
 #[must_use]
 pub fn settings(config: &Config) -> Settings {
@@ -36,7 +39,7 @@ pub fn settings(config: &Config) -> Settings {
             },
             own_buckets: own_buckets(config),
             azure_suffixes: config.sources.azure.host_suffixes.clone(),
-            profiles: ["original", "standard"].map(str::to_owned).into(),
+            profiles: PROFILES.map(str::to_owned).into(),
         },
         trusted: Arc::new(trusted(config)),
         grace: config.shutdown.grace.get(),

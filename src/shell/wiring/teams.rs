@@ -6,12 +6,13 @@ use std::sync::Arc;
 
 use secrecy::SecretString;
 
+use super::settings::PROFILES;
 use super::sources::bad_tls;
 use crate::adapters::fetch::service::HttpService;
 use crate::adapters::teams::served::{
     ANSWER_WITHIN, DirectoryOptions, FRESH, RECORD_BYTES_MAX, STALE_MAX, TeamsDirectory,
 };
-use crate::adapters::teams::{TeamsFile, TeamsOptions, check};
+use crate::adapters::teams::{Directory, TeamsFile, TeamsOptions, check};
 use crate::ports::teams::Teams;
 use crate::shell::config::{Loaded, TeamsSource, Template, process_environment};
 use crate::shell::exit::{Exit, Failure};
@@ -58,8 +59,20 @@ pub fn check_teams(loaded: &Loaded) -> Vec<String> {
             return vec![format!("teams.source: {} cannot be read: {error}", path.display())];
         }
     };
-    let mistakes = check(&text, &teams_options(loaded, path)).err().unwrap_or_default();
-    mistakes.iter().map(|mistake| teams_line(path, mistake)).collect()
+    match check(&text, &teams_options(loaded, path)) {
+        Ok(directory) => unknown_profiles(&directory).iter().map(|line| teams_line(path, line)).collect(),
+        Err(mistakes) => mistakes.iter().map(|mistake| teams_line(path, mistake)).collect(),
+    }
+}
+
+/// The teams whose record names a profile that is not there. A worker starts with them: their attachments fail until it is.
+fn unknown_profiles(directory: &Directory) -> Vec<String> {
+    let named = directory.iter().filter_map(|team| Some((&team.id, team.record.normalize.as_deref()?)));
+    let unknown = named.filter(|(_, profile)| !PROFILES.contains(profile));
+    let line = |(team, profile)| {
+        format!("team {team}: normalize: there is no profile {profile:?}: write one of {}", PROFILES.join(", "))
+    };
+    unknown.map(line).collect()
 }
 
 fn teams_line(path: &Path, mistake: &dyn std::fmt::Display) -> String {

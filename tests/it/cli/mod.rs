@@ -175,6 +175,9 @@ fn the_teams_file_is_checked_too_and_a_good_configuration_is_shown_masked() {
     let ran = ground.run(&["config", "check"]).ends(64);
     assert!(ran.err.lines().count() >= 2 && ran.err.contains("acme") && ran.err.contains("Other"), "{ran:?}");
     ground.run(&["worker", "--until-empty"]).ends(64);
+    ground.write("teams.toml", "[acme]\nnormalize = \"huge\"\n[bolt]\nnormalize = \"original\"\n");
+    let ran = ground.run(&["config", "check"]).fails(64, "team acme: normalize: there is no profile \"huge\"");
+    assert!(ran.err.lines().count() == 1 && ran.err.contains("original, standard"), "{ran:?}");
 }
 
 #[test]

@@ -78,6 +78,10 @@ async fn every_format_is_whole_and_holds_the_same_id() {
     assert!(print("text").await.contains("Longshore-Integration"));
     let module = print("terraform").await;
     assert!(module.contains("resource \"aws_iam_role\" \"longshore\""));
+    let ran = office.run("one", &["team", "onboard", "acme", "--cloud", "aws", "--json"]).await.ends(0);
+    let told: Value = serde_json::from_str(&ran.out).unwrap();
+    assert_eq!((&told["external_id"], &told["team"]), (&Value::from(id.as_str()), &Value::from("acme")));
+    assert_eq!(told["text"].as_str().unwrap().trim(), print("text").await.trim());
     check_is_terraform(&module);
 }
 
@@ -112,12 +116,19 @@ async fn the_other_clouds_get_their_commands_or_hear_what_is_missing() {
     assert!(text.contains("Storage Blob Data Reader") && !text.contains("hush"), "{text}");
     assert_eq!(text, office.run("one", &[&onboard[..], &["azure"]].concat()).await.ends(0).out, "one state for a team");
 
-    let ran = office.run("one", &[&onboard[..], &["gcp"]].concat()).await.ends(64);
+    let ran = office.run("one", &["team", "onboard", "bolt", "--cloud", "gcp"]).await.ends(64);
     assert!(ran.err.contains("GOOGLE_APPLICATION_CREDENTIALS"), "{ran:?}");
+    let claims = office.run("one", &["team", "claims", "bolt"]).await.ends(0).out;
+    assert!(!claims.contains("gcp"), "a command that failed has claimed something: {claims}");
     office.file("key.json", "{\"type\": \"service_account\", \"client_email\": \"us@ours.iam.gserviceaccount.com\"}");
     office.set("GOOGLE_APPLICATION_CREDENTIALS", "key.json");
     let text = office.run("one", &[&onboard[..], &["gcp"]].concat()).await.ends(0).out;
     assert!(text.contains("serviceAccount:us@ours.iam.gserviceaccount.com"), "{text}");
+    for (json, field) in [(["gcp", "--json"], "uid"), (["azure", "--json"], "state")] {
+        let ran = office.run("one", &[&onboard[..], &json].concat()).await.ends(0);
+        let told: Value = serde_json::from_str(&ran.out).unwrap();
+        assert!(told[field].is_string() && told["text"].as_str().unwrap().contains(told[field].as_str().unwrap()));
+    }
     let ran = office.run("one", &[&onboard[..], &["gcp", "--format", "terraform"]].concat()).await.ends(2);
     assert!(ran.err.contains("--format"), "{ran:?}");
 }

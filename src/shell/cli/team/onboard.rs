@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use serde::Serialize;
 use serde_json::Value;
 
 use crate::domain::id::TeamId;
@@ -34,20 +35,32 @@ pub(super) async fn run(args: OnboardArgs, context: &Context) -> Outcome {
         OnboardCloud::Aws => {
             let invitation = aws(&team, &record, &loaded).await?;
             match args.format {
-                OnboardFormat::Text => output::line(invitation.text())?,
-                OnboardFormat::Cloudformation => print_json(&invitation.cloudformation())?,
-                OnboardFormat::Terraform => output::line(invitation.terraform())?,
-                OnboardFormat::Policy => print_json(&invitation.policies())?,
+                OnboardFormat::Text => print(&invitation, "text", invitation.text(), context)?,
+                OnboardFormat::Cloudformation => output::pretty(&invitation.cloudformation())?,
+                OnboardFormat::Terraform => print(&invitation, "terraform", invitation.terraform(), context)?,
+                OnboardFormat::Policy => output::pretty(&invitation.policies())?,
             }
         }
-        OnboardCloud::Gcp => output::line(gcp(&team, &record, &loaded).await?.text())?,
-        OnboardCloud::Azure => output::line(azure(&team, &record, &loaded, args.redirect_uri).await?.text())?,
+        OnboardCloud::Gcp => {
+            let invitation = gcp(&team, &record, &loaded).await?;
+            print(&invitation, "text", invitation.text(), context)?;
+        }
+        OnboardCloud::Azure => {
+            let invitation = azure(&team, &record, &loaded, args.redirect_uri).await?;
+            print(&invitation, "text", invitation.text(), context)?;
+        }
     }
     Ok(Exit::Done)
 }
 
-fn print_json(document: &Value) -> Result<(), Failure> {
-    output::pretty(document)
+/// Prints instructions as they are, or, as JSON, what they are made of with themselves beside it.
+fn print(invitation: &impl Serialize, form: &str, instructions: String, context: &Context) -> Result<(), Failure> {
+    if !context.json {
+        return output::line(instructions);
+    }
+    let mut told = serde_json::to_value(invitation).expect("an invitation is JSON");
+    told[form] = Value::String(instructions);
+    output::json(&told)
 }
 
 /// The team's record as it is now; a team that nobody knows yet has an empty one.
@@ -86,12 +99,13 @@ async fn aws(team: &TeamId, record: &Team, loaded: &Loaded) -> Result<AwsInvitat
 }
 
 async fn gcp(team: &TeamId, record: &Team, loaded: &Loaded) -> Result<GcpInvitation, Failure> {
+    // First, since what is made for a team stays made.
+    let service_account = own_service_account()?;
     let grant = record.gcp.clone().unwrap_or_default();
     let uid = match grant.uid {
         Some(uid) => uid,
         None => invitation(team, loaded).await?.uid,
     };
-    let service_account = own_service_account()?;
     Ok(GcpInvitation { team: team.to_string(), service_account, uid, buckets: grant.buckets })
 }
 
