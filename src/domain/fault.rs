@@ -144,6 +144,8 @@ pub struct AttachmentFault {
     pub retry_after: Option<Duration>,
     /// Whether the other side was never reached: no connection was made.
     pub is_unreached: bool,
+    /// Whether it happened where a redirect led to: it says nothing of the host that was asked for.
+    pub is_elsewhere: bool,
 }
 
 impl AttachmentFault {
@@ -158,6 +160,7 @@ impl AttachmentFault {
             request_id: None,
             retry_after: None,
             is_unreached: false,
+            is_elsewhere: false,
         }
     }
 

@@ -10,7 +10,7 @@
 //! | [`lease`], [`lanes`], [`limits`], [`memory`] | what may run, for how long, how fast and in how much memory |
 //! | [`retry`], [`retry_budget`], [`outage`], [`stop`] | what happens when things fail or end |
 //! | [`chance`] | jitter |
-//! | [`alone`], [`suspects`] | messages that may be what kills their processes, kept apart from the others |
+//! | [`isolation`] | messages that may be what kills their processes, kept apart from the others |
 //! | [`hands`], [`progress`], [`ahead`] | how many messages are in hand, how far they are, and what is looked past |
 //! | [`in_work`], [`recent`] | tasks that are worked on now, and those that were begun before |
 //! | [`records`] | what is kept of a team's rights ends with its record |
@@ -18,7 +18,6 @@
 //! | [`claims`] | which team a bucket, role or tenant belongs to |
 
 pub mod ahead;
-pub mod alone;
 pub mod chance;
 pub mod claims;
 pub mod hands;
@@ -42,7 +41,6 @@ pub mod retry_budget;
 pub mod settings;
 pub mod started;
 pub mod stop;
-pub mod suspects;
 pub mod tally;
 pub mod transfer;
 pub mod webhooks;

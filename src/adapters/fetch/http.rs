@@ -102,8 +102,10 @@ impl HttpFetcher {
 
 /// Where a redirect leads to may be anywhere: that nobody is there says nothing of the host that was asked for.
 fn of_hop(fault: AttachmentFault, followed: u32) -> AttachmentFault {
-    let is_unreached = fault.is_unreached && (followed == 0 || fault.is_of_our_way_out());
-    AttachmentFault { is_unreached, ..fault }
+    if fault.is_unreached && followed > 0 && !fault.is_of_our_way_out() {
+        return AttachmentFault { is_unreached: false, is_elsewhere: true, ..fault };
+    }
+    fault
 }
 
 #[async_trait]

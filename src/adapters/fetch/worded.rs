@@ -35,6 +35,7 @@ impl Worded<'_> {
             request_id: answer::text(self.headers, self.request_id),
             retry_after: plain.retry_after,
             is_unreached: false,
+            is_elsewhere: false,
         }
     }
 }

@@ -141,8 +141,8 @@ fn next_team(connection: &Connection, queue: &str, turn: usize) -> rusqlite::Res
         .prepare_cached("SELECT team FROM lanes WHERE queue = ?1 AND visible > 0 ORDER BY leased, served_at LIMIT 1")?;
     let team: Option<String> = next.query_row([queue], |row| row.get(0)).optional()?;
     if let Some(team) = &team {
-        // Two calls may come within one millisecond, and two turns within one microsecond: the line keeps its order.
-        let served_at = Clock::System.now().as_microsecond().saturating_add(i64::try_from(turn).unwrap_or(0));
+        // Two calls may come within one millisecond, which our clock is cut to, and two turns within one microsecond.
+        let served_at = Timestamp::now().as_microsecond().saturating_add(i64::try_from(turn).unwrap_or(0));
         let mut serve = connection.prepare_cached("UPDATE lanes SET served_at = ?3 WHERE queue = ?1 AND team = ?2")?;
         serve.execute(params![queue, team, served_at])?;
     }

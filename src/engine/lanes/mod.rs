@@ -297,7 +297,7 @@ fn sign_of<T>(outcome: &Result<T, AttachmentFault>) -> Sign {
         Err(fault) => fault,
     };
     match (fault.code, fault.http_status) {
-        _ if fault.is_of_our_way_out() => Sign::Nothing,
+        _ if fault.is_of_our_way_out() || fault.is_elsewhere => Sign::Nothing,
         _ if fault.is_unreached => Sign::Unreachable,
         (Code::Throttled | Code::Timeout, _) | (_, Some(429 | 503)) => {
             Sign::Overloaded { retry_after: fault.retry_after }

@@ -239,18 +239,23 @@ impl Turns {
             Vec::new()
         };
         if let Some(until) = closes {
-            lane.close(until);
-            self.close_for_all(team, door, until, now);
+            // The host has asked, whichever port it answered at.
+            let lanes = entry.lanes.iter_mut().filter(|(other, _)| other.place == door.place);
+            lanes.for_each(|(_, lane)| lane.close(until));
+            self.close_for_all(team, &door.place, until, now);
         }
         shared
     }
 
     /// A host that sent one team away may mean that team. Where two were sent away it means everybody.
-    fn close_for_all(&mut self, seen_by: &TeamId, door: &Door, until: Instant, now: Instant) {
-        let is_closed = |team: &Team| team.lanes.get(door).is_some_and(|lane| lane.opens_at(now).is_some());
+    fn close_for_all(&mut self, seen_by: &TeamId, place: &Place, until: Instant, now: Instant) {
+        let is_closed = |team: &Team| {
+            let mut lanes = team.lanes.iter().filter(|(door, _)| door.place == *place);
+            lanes.any(|(_, lane)| lane.opens_at(now).is_some())
+        };
         let others = self.teams.iter().filter(|(id, _)| *id != seen_by);
         if others.map(|(_, team)| team).any(is_closed)
-            && let Some(stand) = self.places.get_mut(&door.place)
+            && let Some(stand) = self.places.get_mut(place)
         {
             stand.closed_until = Some(stand.closed_until.map_or(until, |closed| closed.max(until)));
         }

@@ -238,6 +238,26 @@ async fn a_port_at_which_nobody_is_condemns_no_other_port_of_its_host() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_wish_closes_all_the_teams_ways_to_its_host() {
+    let mut ground = Ground::new(64);
+    let door = |port| Door { port: Some(port), ..host("h") };
+    for (name, port) in [("a", 80), ("a", 443), ("b", 443)] {
+        ground.turns.wait((&team(name), TEAM), (&door(port), PLACE), ground.now).expect("none is dead");
+    }
+    ground.run();
+    let wish = Sign::Overloaded { retry_after: Some(Duration::from_secs(60)) };
+    let index = ground.under_way.iter().position(|start| start.door == door(443) && start.team == team("a"));
+    ground.end(index.expect("one"), 0, wish);
+    let is_closed =
+        |ground: &Ground, name: &str, port| ground.turns.opens_at(&team(name), &door(port), ground.now).is_some();
+    assert!(is_closed(&ground, "a", 80) && is_closed(&ground, "a", 443));
+    assert!(!is_closed(&ground, "b", 443), "one team's wish may mean that team");
+    let index = ground.under_way.iter().position(|start| start.team == team("b"));
+    ground.end(index.expect("one"), 0, wish);
+    assert!(is_closed(&ground, "c", 8080), "two were sent away, at whichever port");
+}
+
+#[tokio::test(start_paused = true)]
 async fn lanes_that_nobody_uses_are_forgotten() {
     let mut ground = Ground::new(4);
     for number in 0..3 * KEPT_MAX {

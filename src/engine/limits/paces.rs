@@ -129,7 +129,8 @@ pub(super) fn cells(bytes: u64) -> u32 {
     u32::try_from(bytes.div_ceil(u64::from(CELL_BYTES))).unwrap_or(u32::MAX)
 }
 
-/// A line that is served slot by slot, in the order of asking.
+/// A line that is served slot by slot. Bytes are served in the order of asking; requests take a slot of all their lines at once, and
+/// who asks first when one is free has it.
 #[derive(Debug)]
 struct Line {
     spacing: Spacing,

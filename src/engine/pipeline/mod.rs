@@ -102,8 +102,7 @@ impl Pipeline {
     pub async fn run(&self, delivery: Delivery, held: Held) {
         let work = |effort| self.work(&delivery, &held, effort);
         let Ended { verdict, place } = self.isolation.run(&delivery, &held, work).await;
-        self.end(&delivery, &held, &verdict).await;
-        drop(place);
+        self.isolation.settled(place, self.end(&delivery, &held, &verdict)).await;
     }
 
     async fn work(&self, delivery: &Delivery, held: &Held, effort: Effort) -> Verdict {

@@ -114,17 +114,26 @@ impl Deliverer {
             self.work(&delivery, noted, effort)
         };
         let Ended { verdict, place } = self.isolation.run(&delivery, &held, work).await;
-        let settled = match &verdict {
-            Verdict::Settle(settlement) => held.settle(settlement, &self.stop).await,
-            Verdict::Leave => false,
-        };
-        drop(place);
-        if !settled {
-            Tally::add(&self.tally.lost);
-            info!("could not settle a webhook's delivery: it will be made again, under the same id");
-        }
+        self.isolation.settled(place, self.end(&held, &verdict)).await;
         if let Some(Answer { endpoint, status }) = answer {
             self.endpoints.note(&endpoint, status, self.clock.now()).await;
+        }
+    }
+
+    async fn end(&self, held: &Held, verdict: &Verdict) {
+        let settlement = match verdict {
+            Verdict::Settle(settlement) if held.settle(settlement, &self.stop).await => settlement,
+            Verdict::Settle(_) | Verdict::Leave => {
+                Tally::add(&self.tally.lost);
+                return info!("could not settle a webhook's delivery: it will be made again, under the same id");
+            }
+        };
+        if let Settlement::DeadLetter(DeadLetter { reason, detail, .. }) = settlement {
+            warn!(%reason, detail, "dead-lettered a webhook's delivery");
+            self.tally.add_dead(*reason);
+            if matches!(reason, Reason::WebhookExhausted | Reason::AttemptsExhausted) {
+                Tally::add(&self.tally.webhooks.exhausted);
+            }
         }
     }
 
@@ -145,7 +154,7 @@ impl Deliverer {
     async fn deliver(&self, delivery: &Delivery, answer: &mut Option<Answer>) -> Settlement {
         let pending = match Pending::decode(&delivery.message.body) {
             Ok(pending) => pending,
-            Err(detail) => return self.dead(Reason::Undecodable, detail.to_owned(), delivery.attempts),
+            Err(detail) => return dead(Reason::Undecodable, detail.to_owned(), delivery.attempts),
         };
         let endpoint = Endpoint::of(&pending.team, &pending.url);
         let place = match self.crowd.enter(&endpoint, pending.url.host_str().unwrap_or_default()) {
@@ -159,7 +168,7 @@ impl Deliverer {
             Ok(false) => {}
             Ok(true) => {
                 let detail = format!("{} is disabled since it answered 410", endpoint.url());
-                return self.exhausted(detail, delivery.attempts);
+                return exhausted(detail, delivery.attempts);
             }
             Err(error) => return broken(&error),
         }
@@ -273,7 +282,7 @@ impl Deliverer {
                 debug!(event.id = pending.event_id, team = %pending.team, tries, ?delay, "a webhook to {} failed: {what}", endpoint.url());
                 Settlement::Retry { attempts: tries, delay }
             }
-            Next::Never => self.exhausted(format!("{} was tried {tries} times; at last {what}", endpoint.url()), tries),
+            Next::Never => exhausted(format!("{} was tried {tries} times; at last {what}", endpoint.url()), tries),
         }
     }
 
@@ -288,15 +297,15 @@ impl Deliverer {
         }
         Tally::add(&self.tally.webhooks.failed);
         warn!(team = %endpoint.team(), "{} answered 410: it is disabled until `longshore webhooks enable`", endpoint.url());
-        self.exhausted(format!("{} answered 410: it is disabled", endpoint.url()), tries)
+        exhausted(format!("{} answered 410: it is disabled", endpoint.url()), tries)
     }
 
     fn unsent(&self, pending: &Pending, unsent: Unsent, attempts: u32) -> Settlement {
         match unsent {
-            Unsent::Refused(detail) => self.dead(Reason::Undecodable, detail.to_owned(), attempts),
+            Unsent::Refused(detail) => dead(Reason::Undecodable, detail.to_owned(), attempts),
             Unsent::Broken(error) => broken(&error),
             Unsent::Held(why) if schedule::is_over(pending.created_at, self.clock.now()) => {
-                self.exhausted(format!("it cannot be sent: {why}"), attempts)
+                exhausted(format!("it cannot be sent: {why}"), attempts)
             }
             Unsent::Held(why) => {
                 debug!(event.id = pending.event_id, team = %pending.team, "a webhook cannot be sent now: {why}");
@@ -304,17 +313,14 @@ impl Deliverer {
             }
         }
     }
+}
 
-    fn exhausted(&self, detail: String, attempts: u32) -> Settlement {
-        Tally::add(&self.tally.webhooks.exhausted);
-        self.dead(Reason::WebhookExhausted, detail, attempts)
-    }
+fn exhausted(detail: String, attempts: u32) -> Settlement {
+    dead(Reason::WebhookExhausted, detail, attempts)
+}
 
-    fn dead(&self, reason: Reason, detail: String, attempts: u32) -> Settlement {
-        warn!(%reason, detail, "dead-lettered a webhook's delivery");
-        self.tally.add_dead(reason);
-        Settlement::DeadLetter(DeadLetter { reason, detail, attempts })
-    }
+fn dead(reason: Reason, detail: String, attempts: u32) -> Settlement {
+    Settlement::DeadLetter(DeadLetter { reason, detail, attempts })
 }
 
 fn hand_back(delay: Duration) -> Settlement {

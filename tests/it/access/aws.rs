@@ -2,10 +2,10 @@
 
 use serde_json::json;
 
-use super::{Column, Found, ended_in_the_middle};
+use super::{Column, Found, LARGE, ended_in_the_middle};
 use crate::bed;
 use crate::fault_proxy::FaultProxy;
-use crate::grants::office::{Office, delegated};
+use crate::grants::office::{Office, delegated, no_plain_host};
 use crate::s3source::cloud::{Cloud, EXTERNAL_ID, Plan, control, journal, trust};
 
 /// How a customer lets a team in.
@@ -23,10 +23,6 @@ pub(super) enum Way {
     Https,
 }
 
-const BYTES: usize = 12 << 20;
-/// Plain URLs may name one host only, which is none of these.
-const NO_PLAIN_HOST: &str = "[TEAM.http]\nallowed_hosts = [\"nowhere.invalid\"]\n";
-
 impl Way {
     /// The part of the teams file that holds the grant of `cloud`'s customer, as it should be.
     fn record(self, team: &str, cloud: &Cloud) -> String {
@@ -34,7 +30,7 @@ impl Way {
         match self {
             Self::Role => delegated(team, &role, EXTERNAL_ID, ""),
             Self::Https => {
-                let plain = NO_PLAIN_HOST.replace("TEAM", team);
+                let plain = no_plain_host(team);
                 delegated(team, &role, EXTERNAL_ID, &format!("recognize_https = true\n{plain}"))
             }
             Self::Account => format!("[{team}.aws]\naccount_id = \"{them}\"\nexternal_id = \"{EXTERNAL_ID}\"\n"),
@@ -50,7 +46,7 @@ impl Way {
     /// The record of a team that granted nothing.
     fn no_record(self, team: &str) -> String {
         match self {
-            Self::Https => NO_PLAIN_HOST.replace("TEAM", team),
+            Self::Https => no_plain_host(team),
             Self::Role | Self::Account | Self::Insecure | Self::Own => format!("[{team}]\n"),
         }
     }
@@ -66,7 +62,7 @@ impl Way {
 /// A customer who set up what `way` needs. Its bucket lets our own worker read in any case, so that a fall-back would be felt.
 async fn customer(way: Way, column: Column) -> Cloud {
     let lets_us_read = way != Way::Own || column != Column::Wrong;
-    let objects = json!({"a.txt": "the content", "large": {"size": BYTES}});
+    let objects = json!({"a.txt": "the content", "large": {"size": LARGE}});
     let cloud = Cloud::new(Plan { lets_us_read, objects, ..Plan::default() }).await;
     match (way, column) {
         // What the role asks for is what the team's record does not have.
@@ -145,7 +141,7 @@ async fn expired(way: Way, cloud: &Cloud) -> String {
     let mut office = Office::with(&proxy.endpoint, id, secret);
     office.set("LONGSHORE__RETRY__TRIES", "3");
     office.teams("one", &way.record("acme", cloud));
-    proxy.cut_next_after(BYTES / 2, BYTES / 3).await;
+    proxy.cut_next_after(LARGE / 2, LARGE / 3).await;
     let url = way.url(cloud, "large");
     let urls = [url.as_str()];
     let reading = office.fetch("one", "acme", &urls);
@@ -154,7 +150,7 @@ async fn expired(way: Way, cloud: &Cloud) -> String {
     };
     let found = ended_in_the_middle(reading, async || !cloud.asked().await.is_empty(), ending).await.remove(0);
     let sessions = cloud.assumed().await.len();
-    match found == "x".repeat(BYTES) {
+    match found == "x".repeat(LARGE) {
         true if sessions == 2 => "reads".to_owned(),
         true => format!("read with {sessions} sessions"),
         false if found.len() > 100 => format!("{} bytes", found.len()),

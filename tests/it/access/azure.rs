@@ -1,6 +1,6 @@
 //! Grants on Azure Blob Storage, before Azurite behind a gate that enforces tenants' grants and the ends of tokens.
 
-use super::{Column, Found};
+use super::{Column, Found, LARGE};
 use crate::azuresource::GATE;
 use crate::azuresource::customer::Customer;
 use crate::azuresource::gangway::{Act, Gangway};
@@ -12,8 +12,6 @@ pub(super) enum Way {
     Secret,
     Federated,
 }
-
-const BYTES: usize = 12 << 20;
 
 impl Way {
     fn program(self, endpoint: &str) -> Program {
@@ -85,13 +83,13 @@ async fn fetched(program: &Program, team: &str, url: &str) -> String {
 
 /// The token ends in the middle of a body, at whose end it is told: it goes on with a new one.
 async fn expired(way: Way, customer: &Customer) -> String {
-    let content: Vec<u8> = (0..BYTES).map(|at| u8::try_from(at % 251).unwrap()).collect();
+    let content: Vec<u8> = (0..LARGE).map(|at| u8::try_from(at % 251).unwrap()).collect();
     customer.put("large", &content).await;
     let tenant = customer.tenant.clone();
     let gangway = Gangway::open(move |_, number| {
         let tenant = tenant.clone();
         match number {
-            0 => Act::CutAfter(BYTES / 2, Box::pin(async move { Customer::ends_tokens(&tenant).await })),
+            0 => Act::CutAfter(LARGE / 2, Box::pin(async move { Customer::ends_tokens(&tenant).await })),
             _ => Act::Pass,
         }
     })

@@ -2,10 +2,11 @@
 
 use serde_json::{Value, json};
 
-use super::{Column, Found, ended_in_the_middle};
+use super::{Column, Found, LARGE, ended_in_the_middle};
 use crate::fault_proxy::FaultProxy;
 use crate::gcssource::google::{Customer, Google, US};
 use crate::gcssource::program::{Ground, code};
+use crate::grants::office::no_plain_host;
 
 /// How a customer lets a team in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,21 +19,18 @@ pub(super) enum Way {
     Https,
 }
 
-const BYTES: usize = 12 << 20;
-const NO_PLAIN_HOST: &str = "[TEAM.http]\nallowed_hosts = [\"nowhere.invalid\"]\n";
-
 impl Way {
     fn record(self, team: &str, customer: &Customer) -> String {
         match self {
             Self::Role => customer.table(team),
             Self::Own => format!("[{team}.gcp]\nbuckets = [\"{}\"]\n", customer.bucket),
-            Self::Https => customer.table(team) + "recognize_https = true\n" + &NO_PLAIN_HOST.replace("TEAM", team),
+            Self::Https => customer.table(team) + "recognize_https = true\n" + &no_plain_host(team),
         }
     }
 
     fn no_record(self, team: &str) -> String {
         match self {
-            Self::Https => NO_PLAIN_HOST.replace("TEAM", team),
+            Self::Https => no_plain_host(team),
             Self::Role | Self::Own => format!("[{team}]\n"),
         }
     }
@@ -121,10 +119,10 @@ async fn fetched(ground: &Ground, team: &str, url: &str) -> String {
 
 /// The token ends in the middle of a body: it goes on with a new one.
 async fn expired(google: &Google, way: Way, customer: &Customer, record: &str) -> String {
-    let content: Vec<u8> = (0..BYTES).map(|at| u8::try_from(at * 7 % 251).unwrap()).collect();
+    let content: Vec<u8> = (0..LARGE).map(|at| u8::try_from(at * 7 % 251).unwrap()).collect();
     customer.put("large", &content).await;
     let proxy = FaultProxy::before(&google.gate().to_string()).await;
-    proxy.cut_next_after(BYTES / 2, BYTES / 3).await;
+    proxy.cut_next_after(LARGE / 2, LARGE / 3).await;
     let ground = Ground::new(google, &proxy.endpoint, record).await;
     let (url, reader) = (way.url(customer, "large"), way.reader(customer));
     let tasks = [("acme", url.as_str())];

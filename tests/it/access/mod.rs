@@ -44,6 +44,9 @@ enum Expected {
     Never(&'static str),
 }
 
+/// The size in bytes of what is large enough for a grant to end while it is read.
+const LARGE: usize = 12 << 20;
+
 /// What a cell came to.
 struct Found {
     /// `reads`, or the code.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -27,6 +27,8 @@ pub(super) struct Fate {
     /// Calls, or effects of calls, until the process is killed; negative: it is not.
     left: Arc<AtomicI64>,
     killed: Arc<Notify>,
+    /// How long closing the queue takes.
+    closing_secs: Arc<AtomicU64>,
 }
 
 /// What becomes of one call.
@@ -40,7 +42,13 @@ enum Call {
 impl Fate {
     pub(super) fn new(seed: u64, per_mille: u32) -> Self {
         let dice = Arc::new(Mutex::new(StdRng::seed_from_u64(seed)));
-        Self { dice, per_mille, away: Arc::default(), left: Arc::new(AtomicI64::new(-1)), killed: Arc::default() }
+        let left = Arc::new(AtomicI64::new(-1));
+        Self { dice, per_mille, away: Arc::default(), left, killed: Arc::default(), closing_secs: Arc::default() }
+    }
+
+    /// Closing the queue takes so many seconds from now on.
+    pub(super) fn closes_in_secs(&self, secs: u64) {
+        self.closing_secs.store(secs, Ordering::SeqCst);
     }
 
     /// Kills the process before or after the `calls`th call from now; without a number it lives on.
@@ -218,6 +226,7 @@ impl<Q: Queue> Queue for FatedQueue<Q> {
         self.0.count_lag()
     }
     async fn close(&self) {
+        sleep(Duration::from_secs(self.1.closing_secs.load(Ordering::SeqCst))).await;
         self.0.close().await;
     }
 }

@@ -194,6 +194,31 @@ async fn a_slow_suspect_holds_others_up_for_a_minute_and_no_longer() {
     assert!(began.elapsed() > Duration::from_secs(250));
 }
 
+/// Each asks the other to make way, and that must have an end.
+#[tokio::test(start_paused = true)]
+async fn two_slow_suspects_both_end() {
+    let world = World::new();
+    for name in ["a", "b"] {
+        let url = format!("https://{name}/");
+        world.put(&url, MemoryObject { head_delay: Duration::from_secs(100), ..MemoryObject::new("late") });
+        world.send(&task(name, &[&url])).await;
+    }
+    for _ in 0..3 {
+        let mut taken = 0;
+        while taken < 2 {
+            taken += world.queue.receive(10).await.unwrap().len();
+        }
+        sleep(LEASE + Duration::from_secs(1)).await;
+    }
+    let began = Instant::now();
+    assert_eq!(world.work().await, End::Drained);
+    for name in ["a", "b"] {
+        let receipt = world.receipt(name, 1).await.unwrap();
+        assert_eq!((receipt.status, receipt.attempt), (Status::Completed, 1));
+    }
+    assert!(began.elapsed() < Duration::from_secs(900), "{:?}", began.elapsed());
+}
+
 /// It outlives its minute alone and kills its process then: the next runs are alone to their end, and count.
 #[tokio::test(start_paused = true)]
 async fn what_kills_its_process_late_is_given_up_too() {

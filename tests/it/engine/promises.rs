@@ -12,13 +12,13 @@ use longshore::domain::object_key::Key;
 use longshore::domain::receipt::Status;
 use longshore::engine::intake::Until;
 use longshore::engine::stop::Stop;
-use longshore::engine::worker::{End, Worker};
+use longshore::engine::worker::{End, Ports, Worker};
 use longshore::ports::fetcher::Want;
 use longshore::ports::queue::Queue;
 use longshore::ports::store::Store;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::faults::{Fate, FatedStore};
+use super::faults::{Fate, FatedQueue, FatedStore};
 use super::world::{World, source, task};
 
 fn failing(times: u32, code: Code) -> MemoryObject {
@@ -301,6 +301,28 @@ async fn what_cannot_end_within_the_grace_is_handed_back_uncounted() {
     let again = world.queue.receive(1).await.unwrap();
     assert_eq!(again[0].attempts, 0);
     assert!(world.store.is_empty(), "nothing was left behind");
+}
+
+/// Whoever kills a process counts from the first word, not from when its broker has answered.
+#[tokio::test(start_paused = true)]
+async fn the_grace_counts_while_the_queue_is_still_being_closed() {
+    let mut world = World::new();
+    world.settings.grace = Duration::from_secs(20);
+    world.put("https://h/a", MemoryObject { head_delay: Duration::from_secs(300), ..MemoryObject::new("slow") });
+    world.send(&task("t", &["https://h/a"])).await;
+    let fate = Fate::new(1, 0);
+    fate.closes_in_secs(15);
+    let queue = Arc::new(FatedQueue(world.queue.another(), fate));
+    let (stop, ports) = (Stop::default(), Ports { queue, ..world.ports() });
+    let worker = Worker::new(&ports, world.settings.clone(), &stop);
+    let stopping = async {
+        sleep(Duration::from_secs(10)).await;
+        stop.begin();
+        Instant::now()
+    };
+    let running = async { (worker.run(Until::Stopped).await, Instant::now()) };
+    let ((end, ended), told) = tokio::join!(running, stopping);
+    assert_eq!((end, (ended - told).as_secs()), (End::HandedBack, 20));
 }
 
 #[tokio::test(start_paused = true)]

@@ -88,7 +88,7 @@ async fn a_redirect_to_where_nobody_is_says_nothing_of_the_host_that_was_asked()
     let fetcher = fetcher(options());
     for (url, is_unreached) in [(nobody, true), (first.url("/"), false)] {
         let fault = open(&fetcher, &url, Want::Body).await.map(|_| ()).unwrap_err();
-        assert_eq!(fault.is_unreached, is_unreached, "{url}: {fault:?}");
+        assert_eq!((fault.is_unreached, fault.is_elsewhere), (is_unreached, !is_unreached), "{url}: {fault:?}");
     }
 }
 

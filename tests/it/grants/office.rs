@@ -174,6 +174,11 @@ fn outcome(attachment: &Value) -> String {
     }
 }
 
+/// The part of a teams file by which a team's plain URLs may name one host only, which none of ours is.
+pub(crate) fn no_plain_host(team: &str) -> String {
+    format!("[{team}.http]\nallowed_hosts = [\"nowhere.invalid\"]\n")
+}
+
 /// The part of a teams file that holds a delegated role.
 pub(crate) fn delegated(team: &str, role_arn: &str, external_id: &str, more: &str) -> String {
     format!("[{team}.aws]\nrole_arn = \"{role_arn}\"\nexternal_id = \"{external_id}\"\n{more}\n")

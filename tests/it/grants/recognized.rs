@@ -3,14 +3,12 @@
 use aws_sdk_s3::primitives::ByteStream;
 use serde_json::json;
 
-use super::office::{Office, delegated};
+use super::office::{Office, delegated, no_plain_host};
 use crate::s3source::cloud::{Cloud, EXTERNAL_ID, Plan};
 
-/// Plain URLs may name one host only, which none of these does: whatever stays plain is `blocked_address` and asks nobody.
-const NO_PLAIN_HOST: &str = "[acme.http]\nallowed_hosts = [\"nowhere.invalid\"]\n";
-
 fn teams(cloud: &Cloud, recognize: bool) -> String {
-    let more = format!("recognize_https = {recognize}\n{NO_PLAIN_HOST}");
+    // Whatever stays plain is `blocked_address` and asks nobody.
+    let more = format!("recognize_https = {recognize}\n{}", no_plain_host("acme"));
     delegated("acme", &cloud.role_arn(), EXTERNAL_ID, &more)
 }
 
@@ -63,7 +61,7 @@ async fn a_recognised_url_is_read_only_where_the_object_would_be() {
     let (ours, theirs) = (Cloud::new(Plan::default()).await, Cloud::new(Plan::default()).await);
     let office = Office::of(&ours);
     let (own, other) = (&ours.bucket, &theirs.bucket);
-    let listed = format!("recognize_https = true\nbuckets = [\"{own}\"]\n{NO_PLAIN_HOST}");
+    let listed = format!("recognize_https = true\nbuckets = [\"{own}\"]\n{}", no_plain_host("acme"));
     let bolt = delegated("bolt", &theirs.role_arn(), "another-id", &format!("buckets = [\"{other}\"]\n"));
     office.teams("one", &(delegated("acme", &ours.role_arn(), EXTERNAL_ID, &listed) + &bolt));
     let urls = [format!("https://{own}.s3.amazonaws.com/a.txt"), format!("https://{other}.s3.amazonaws.com/a.txt")];

@@ -2,10 +2,17 @@
 //!
 //! The broker's count of deliveries raises suspicion and proves nothing: whoever was in hand beside the culprit has it too.
 //! So a suspect is worked on alone, and only runs that were alone and never ended count against it. They stand in
-//! [`super::suspects`], since nobody is left to settle anything when a process is killed.
+//! [`suspects`], since nobody is left to settle anything when a process is killed.
 //!
 //! What has been alone for a minute and lives is let work on beside others: slow work would hold them up for nothing. Its run
-//! counts no more then, whoever ends it; but the next one after such an end is alone to its own end, and counts.
+//! counts no more then, whoever ends it; but unless it ends by itself the next one is alone to its own end, and counts.
+//!
+//! A run that ended by itself answers for the deliveries before it, also where its message goes back: it is a suspect again only
+//! after as many more.
+
+mod alone;
+mod suspects;
+mod verdict;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,12 +20,14 @@ use std::time::Duration;
 use tokio::time::{sleep, timeout};
 use tracing::{info, warn};
 
-use super::alone::{Alone, Beside, ByItself};
+use self::alone::{Alone, Beside, ByItself};
+use self::suspects::{Paper, Suspects};
+pub use self::verdict::{Effort, Verdict};
+pub(super) use self::verdict::{hand_back, put_off};
 use super::lease::Held;
 use super::outage::Gates;
 use super::settings::Settings;
 use super::stop::Stop;
-use super::suspects::{Paper, Suspects};
 use crate::domain::settlement::{DeadLetter, MessageBackoff, Reason, Settlement};
 use crate::ports::crash;
 use crate::ports::queue::Delivery;
@@ -36,24 +45,6 @@ const ALONE_FOR: Duration = Duration::from_secs(60);
 /// How long a worker that was told to let go may take to note that a run has ended.
 const NOTE_WITHIN_CUT: Duration = Duration::from_secs(3);
 
-/// How far work on a delivery goes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Effort {
-    /// All the way.
-    Whole,
-    /// Only to what is there already: without it the message is given up.
-    Look,
-}
-
-/// How work on a delivery ended before its settlement.
-#[derive(Debug)]
-pub enum Verdict {
-    /// Settle it so.
-    Settle(Settlement),
-    /// It is not ours any more: leave it.
-    Leave,
-}
-
 /// Work that has ended.
 #[derive(Debug)]
 pub struct Ended {
@@ -63,15 +54,30 @@ pub struct Ended {
     pub place: Place,
 }
 
-/// Beside whom work was done.
+/// How a run ended.
+#[derive(Debug, Clone, Copy)]
+enum How {
+    /// By itself.
+    Itself,
+    /// It was let go, with all that is in hand.
+    LetGo,
+    /// It made way for another suspect.
+    MadeWay,
+}
+
+/// Where work was done, until dropped.
 #[derive(Debug)]
-pub enum Place {
+pub struct Place(Floor);
+
+/// Beside whom it was done.
+#[derive(Debug)]
+enum Floor {
     /// It was not begun.
     Nowhere,
     /// Beside others.
-    Beside(Beside),
+    Beside(#[expect(dead_code, reason = "held, not read")] Beside),
     /// Alone.
-    ByItself(ByItself),
+    ByItself(#[expect(dead_code, reason = "held, not read")] ByItself),
 }
 
 /// Keeps suspects alone in their process. Clones share it.
@@ -108,15 +114,35 @@ impl Isolation {
         W: Future<Output = Verdict>,
     {
         if delivery.unfinished < SUSPECT_FROM {
-            self.run_beside(held, work(Effort::Whole)).await
-        } else {
-            self.run_alone(delivery, held, work).await
+            return self.run_beside(held, work(Effort::Whole)).await;
         }
+        match self.unless_ended(held, self.suspects.paper(&delivery.message)).await {
+            Ok(paper) if delivery.unfinished < paper.cleared.saturating_add(SUSPECT_FROM) => {
+                self.run_beside(held, work(Effort::Whole)).await
+            }
+            Ok(_) => self.run_alone(delivery, held, work).await,
+            Err(verdict) => Ended { verdict, place: Place(Floor::Nowhere) },
+        }
+    }
+
+    /// Settles what has ended. A suspect stays alone meanwhile; who works beside others makes way when one has waited for long,
+    /// since a queue that is away may be waited for much longer.
+    pub async fn settled<T>(&self, place: Place, settling: impl Future<Output = T>) -> T {
+        if let Floor::ByItself(_) = &place.0 {
+            return settling.await;
+        }
+        tokio::pin!(settling);
+        tokio::select! {
+            biased;
+            done = &mut settling => return done,
+            () = self.alone.must_make_way() => drop(place),
+        }
+        settling.await
     }
 
     async fn run_beside(&self, held: &Held, work: impl Future<Output = Verdict>) -> Ended {
         let Ok(beside) = timeout(BEGIN_WITHIN, self.alone.beside()).await else {
-            return Ended { verdict: put_off(Duration::ZERO), place: Place::Nowhere };
+            return Ended { verdict: put_off(Duration::ZERO), place: Place(Floor::Nowhere) };
         };
         let verdict = tokio::select! {
             biased;
@@ -124,7 +150,7 @@ impl Isolation {
             () = self.alone.must_make_way() => hand_back(Duration::ZERO),
             verdict = work => verdict,
         };
-        Ended { verdict, place: Place::Beside(beside) }
+        Ended { verdict, place: Place(Floor::Beside(beside)) }
     }
 
     async fn run_alone<W>(&self, delivery: &Delivery, held: &Held, work: impl FnOnce(Effort) -> W) -> Ended
@@ -137,14 +163,14 @@ impl Isolation {
         };
         let by_itself = tokio::select! {
             biased;
-            () = held.was_lost() => return Ended { verdict: Verdict::Leave, place: Place::Nowhere },
+            () = held.was_lost() => return Ended { verdict: Verdict::Leave, place: Place(Floor::Nowhere) },
             () = self.stop.was_cut() => None,
             by_itself = waiting => by_itself,
         };
         match by_itself {
             Some(by_itself) => self.work_alone(delivery, held, by_itself, work).await,
             // Only what runs alone can prove anything: who did not get there goes back as it came.
-            None => Ended { verdict: put_off(self.backoff.base), place: Place::Nowhere },
+            None => Ended { verdict: put_off(self.backoff.base), place: Place(Floor::Nowhere) },
         }
     }
 
@@ -155,38 +181,46 @@ impl Isolation {
     where
         W: Future<Output = Verdict>,
     {
-        let paper = match self.begin(delivery).await {
+        let paper = match self.begin(delivery, held).await {
             Ok(paper) => paper,
-            Err(verdict) => return Ended { verdict, place: Place::ByItself(by_itself) },
+            Err(verdict) => return Ended { verdict, place: Place(Floor::ByItself(by_itself)) },
         };
         let effort = if paper.unended_runs == self.most_runs { Effort::Look } else { Effort::Whole };
         crash::point("suspect-noted");
-        let ended = self.until_shared(delivery, held, (paper, by_itself), work(effort)).await;
-        // It ended, so this run proves nothing against it. What it decided itself clears it of the earlier ones too.
-        let left = match &ended.verdict {
-            Verdict::Settle(Settlement::HandBack { .. } | Settlement::PutOff { .. }) | Verdict::Leave => paper,
-            Verdict::Settle(Settlement::Done | Settlement::Retry { .. } | Settlement::DeadLetter(_)) => {
+        let (ended, how) = self.until_shared(delivery, held, (paper, by_itself), work(effort)).await;
+        let left = match (how, &ended.verdict) {
+            // What it decided itself clears it of earlier runs too.
+            (_, Verdict::Settle(Settlement::Done | Settlement::Retry { .. } | Settlement::DeadLetter(_))) => {
                 Paper::default()
             }
+            (How::MadeWay, _) => Paper { outlived: true, ..paper },
+            (How::LetGo, _) | (How::Itself, Verdict::Leave) => paper,
+            // It ended, so its deliveries until now prove nothing against it.
+            (How::Itself, Verdict::Settle(Settlement::HandBack { .. } | Settlement::PutOff { .. })) => {
+                Paper { outlived: false, cleared: delivery.unfinished, ..paper }
+            }
         };
-        self.note_end(delivery, held, left).await;
+        self.noted(held, self.suspects.note(&delivery.message, left)).await;
         ended
     }
 
     /// Notes a run that begins, and returns what stood there before; or gives the message up.
-    async fn begin(&self, delivery: &Delivery) -> Result<Paper, Verdict> {
+    async fn begin(&self, delivery: &Delivery, held: &Held) -> Result<Paper, Verdict> {
         let message = &delivery.message;
-        let paper = self.suspects.paper(message).await.map_err(|error| self.store_is_broken(&error))?;
-        if paper.unended_runs > self.most_runs {
+        let paper = self.unless_ended(held, self.suspects.paper(message)).await?;
+        let unended = paper.unended_runs;
+        if unended > self.most_runs {
             // Even looking for what is there has killed a process. A replay begins anew.
-            let forgotten = self.suspects.note(message, Paper::default()).await;
-            forgotten.map_err(|error| self.store_is_broken(&error))?;
+            self.unless_ended(held, self.suspects.note(message, Paper::default())).await?;
             return Err(self.exhausted(delivery));
         }
-        let unended = paper.unended_runs;
         info!(message.id = message.id, unfinished = delivery.unfinished, unended, "working alone on a suspect");
         let begun = Paper { unended_runs: unended + 1, ..paper };
-        self.suspects.note(message, begun).await.map_err(|error| self.store_is_broken(&error))?;
+        if let Err(verdict) = self.unless_ended(held, self.suspects.note(message, begun)).await {
+            // It may be written all the same.
+            self.noted(held, self.suspects.note(message, paper)).await;
+            return Err(verdict);
+        }
         Ok(paper)
     }
 
@@ -194,38 +228,65 @@ impl Isolation {
     async fn until_shared(
         &self, delivery: &Delivery, held: &Held, (paper, by_itself): (Paper, ByItself),
         work: impl Future<Output = Verdict>,
-    ) -> Ended {
+    ) -> (Ended, How) {
         tokio::pin!(work);
-        let outliving = async {
-            if paper.outlived {
-                std::future::pending::<()>().await;
+        let long = async {
+            match paper.outlived {
+                true => std::future::pending().await,
+                false => sleep(ALONE_FOR).await,
             }
-            sleep(ALONE_FOR).await;
-            self.suspects.note(&delivery.message, Paper { outlived: true, ..paper }).await
         };
-        let alone = tokio::select! {
+        let alone = |verdict, by_itself| (Ended { verdict, place: Place(Floor::ByItself(by_itself)) }, self.how());
+        tokio::select! {
             biased;
-            () = held.was_lost() => Some(Verdict::Leave),
-            verdict = &mut work => Some(verdict),
-            Ok(()) = outliving => None,
-        };
-        if let Some(verdict) = alone {
-            return Ended { verdict, place: Place::ByItself(by_itself) };
+            () = held.was_lost() => return alone(Verdict::Leave, by_itself),
+            verdict = &mut work => return alone(verdict, by_itself),
+            () = long => {}
+        }
+        let outlived = Paper { outlived: true, ..paper };
+        let noting = self.noted(held, self.suspects.note(&delivery.message, outlived));
+        tokio::pin!(noting);
+        tokio::select! {
+            biased;
+            verdict = &mut work => {
+                // Written to its end: what is noted next must not be overtaken.
+                noting.await;
+                return alone(verdict, by_itself);
+            }
+            () = &mut noting => {}
         }
         info!(message.id = delivery.message.id, "a suspect has been alone for long: it goes on beside others");
-        let beside = by_itself.share();
-        let verdict = tokio::select! {
+        let beside = Place(Floor::Beside(by_itself.share()));
+        tokio::select! {
             biased;
-            () = held.was_lost() => Verdict::Leave,
-            () = self.alone.must_make_way() => hand_back(Duration::ZERO),
-            verdict = work => verdict,
-        };
-        Ended { verdict, place: Place::Beside(beside) }
+            () = held.was_lost() => (Ended { verdict: Verdict::Leave, place: beside }, self.how()),
+            () = self.alone.must_make_way() => (Ended { verdict: hand_back(Duration::ZERO), place: beside }, How::MadeWay),
+            verdict = work => (Ended { verdict, place: beside }, self.how()),
+        }
     }
 
-    /// Takes the run back that was noted before it began.
-    async fn note_end(&self, delivery: &Delivery, held: &Held, left: Paper) {
-        let noting = self.suspects.note(&delivery.message, left);
+    /// How what has ended just now did so.
+    fn how(&self) -> How {
+        if self.stop.is_cut() { How::LetGo } else { How::Itself }
+    }
+
+    /// Asks the store unless the delivery ends meanwhile; what ends it otherwise is an error.
+    async fn unless_ended<T>(
+        &self, held: &Held, asking: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, Verdict> {
+        tokio::select! {
+            biased;
+            answer = asking => answer.map_err(|error| {
+                warn!(%error, "internal storage holds what cannot be; a suspect waits");
+                hand_back(self.backoff.max)
+            }),
+            () = held.was_lost() => Err(Verdict::Leave),
+            () = self.stop.was_cut() => Err(put_off(self.backoff.base)),
+        }
+    }
+
+    /// Writes a paper, as long as there is time for it.
+    async fn noted(&self, held: &Held, noting: impl Future<Output = Result<(), StoreError>>) {
         let cut = async {
             self.stop.was_cut().await;
             sleep(NOTE_WITHIN_CUT).await;
@@ -250,19 +311,4 @@ impl Isolation {
         let (reason, attempts) = (Reason::AttemptsExhausted, delivery.attempts);
         Verdict::Settle(Settlement::DeadLetter(DeadLetter { reason, detail, attempts }))
     }
-
-    fn store_is_broken(&self, error: &StoreError) -> Verdict {
-        warn!(%error, "internal storage holds what cannot be; a suspect waits");
-        hand_back(self.backoff.max)
-    }
-}
-
-/// Gives a delivery back that was begun.
-pub(super) fn hand_back(delay: Duration) -> Verdict {
-    Verdict::Settle(Settlement::HandBack { delay })
-}
-
-/// For a delivery that nobody has begun.
-pub(super) fn put_off(delay: Duration) -> Verdict {
-    Verdict::Settle(Settlement::PutOff { delay })
 }

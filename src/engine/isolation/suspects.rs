@@ -11,9 +11,9 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use tracing::warn;
 
-use super::outage::Gate;
 use crate::domain::digest::Sha256;
 use crate::domain::object_key::Key;
+use crate::engine::outage::Gate;
 use crate::ports::queue::Message;
 use crate::ports::store::{Store, StoreError};
 
@@ -22,17 +22,25 @@ const PAPER_BYTES_MAX: usize = 4096;
 
 /// What is written of a suspect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct Paper {
+pub(super) struct Paper {
     /// Runs that were begun alone and never ended.
-    pub unended_runs: u32,
-    /// A run did not end either, but had been alone for long and was beside others at last.
+    pub(super) unended_runs: u32,
+    /// A run had been alone for long, was let work beside others, and did not end by itself.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub outlived: bool,
+    pub(super) outlived: bool,
+    /// Of its unfinished deliveries so many say nothing: after them it was worked on alone, and ended.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub(super) cleared: u32,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands over a reference")]
+fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 /// Papers of suspects in the store.
 #[derive(Clone)]
-pub struct Suspects {
+pub(super) struct Suspects {
     store: Arc<dyn Store>,
     gate: Gate,
 }
@@ -40,7 +48,7 @@ pub struct Suspects {
 impl Suspects {
     /// Papers in `store`; waits behind `gate` while it is away.
     #[must_use]
-    pub fn new(store: Arc<dyn Store>, gate: Gate) -> Self {
+    pub(super) fn new(store: Arc<dyn Store>, gate: Gate) -> Self {
         Self { store, gate }
     }
 
@@ -48,7 +56,7 @@ impl Suspects {
     ///
     /// # Errors
     /// What the store answers, when it answers and cannot be right.
-    pub async fn paper(&self, message: &Message) -> Result<Paper, StoreError> {
+    pub(super) async fn paper(&self, message: &Message) -> Result<Paper, StoreError> {
         let key = key_of(message);
         let read = || self.store.get(&key, PAPER_BYTES_MAX);
         let found = self.gate.until_answered(StoreError::is_transient, read).await?;
@@ -63,7 +71,7 @@ impl Suspects {
     ///
     /// # Errors
     /// As [`Suspects::paper`].
-    pub async fn note(&self, message: &Message, paper: Paper) -> Result<(), StoreError> {
+    pub(super) async fn note(&self, message: &Message, paper: Paper) -> Result<(), StoreError> {
         let key = key_of(message);
         let content = Bytes::from(serde_json::to_vec(&paper).expect("a number is JSON"));
         let write = || self.store.overwrite(&key, content.clone());

@@ -2,7 +2,7 @@
 //!
 //! A suspect waits until everything else in hand has ended. What has not ended in time is asked to make way, goes back
 //! uncounted, and finds its finished attachments again. While a suspect waits or works alone nothing else begins; suspects take
-//! turns. What a suspect is, and what follows from its end, is decided in [`super::isolation`].
+//! turns. What a suspect is, and what follows from its end, is decided in [`super`].
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use tokio::time::timeout;
 
 /// Keeps suspects alone.
 #[derive(Debug, Default)]
-pub struct Alone {
+pub(super) struct Alone {
     floor: Arc<RwLock<()>>,
     turns: Arc<Mutex<()>>,
     make_way: watch::Sender<bool>,
@@ -20,15 +20,15 @@ pub struct Alone {
 
 /// Leave to work beside others, until dropped.
 #[derive(Debug)]
-pub struct Beside(#[expect(dead_code, reason = "held, not read")] OwnedRwLockReadGuard<()>);
+pub(super) struct Beside(#[expect(dead_code, reason = "held, not read")] OwnedRwLockReadGuard<()>);
 
 /// A suspect's turn: it is the next to be alone.
 #[derive(Debug)]
-pub struct Turn(#[expect(dead_code, reason = "held, not read")] OwnedMutexGuard<()>);
+pub(super) struct Turn(#[expect(dead_code, reason = "held, not read")] OwnedMutexGuard<()>);
 
 /// The proof that nothing else is worked on, until dropped.
 #[derive(Debug)]
-pub struct ByItself {
+pub(super) struct ByItself {
     floor: OwnedRwLockWriteGuard<()>,
     _turn: Turn,
 }
@@ -36,29 +36,29 @@ pub struct ByItself {
 impl ByItself {
     /// Lets others work beside whoever was alone.
     #[must_use]
-    pub fn share(self) -> Beside {
+    pub(super) fn share(self) -> Beside {
         Beside(self.floor.downgrade())
     }
 }
 
 impl Alone {
     /// Waits until no suspect waits or works.
-    pub async fn beside(&self) -> Beside {
+    pub(super) async fn beside(&self) -> Beside {
         Beside(Arc::clone(&self.floor).read_owned().await)
     }
 
     /// Waits until no suspect waits or works, and takes nothing: for those who bring work.
-    pub async fn nobody_is(&self) {
+    pub(super) async fn nobody_is(&self) {
         drop(self.beside().await);
     }
 
     /// Waits for a suspect's turn among suspects.
-    pub async fn turn(&self) -> Turn {
+    pub(super) async fn turn(&self) -> Turn {
         Turn(Arc::clone(&self.turns).lock_owned().await)
     }
 
     /// Waits until all others have ended; those that have not after `patience` are asked to make way.
-    pub async fn by_itself(&self, turn: Turn, patience: Duration) -> ByItself {
+    pub(super) async fn by_itself(&self, turn: Turn, patience: Duration) -> ByItself {
         let taking = Arc::clone(&self.floor).write_owned();
         tokio::pin!(taking);
         let floor = match timeout(patience, &mut taking).await {
@@ -72,7 +72,7 @@ impl Alone {
     }
 
     /// Waits until a suspect has waited for too long: whoever works beside others lets go then.
-    pub async fn must_make_way(&self) {
+    pub(super) async fn must_make_way(&self) {
         let mut asked = self.make_way.subscribe();
         // The sender lives as long as we do, so this ends only by being asked.
         let _asked = asked.wait_for(|asked| *asked).await;
