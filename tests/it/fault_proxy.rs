@@ -40,6 +40,17 @@ impl FaultProxy {
         self.rule(&cut).await;
     }
 
+    /// Sends so many bytes of the next body that a GET is answered with, and no more until [`FaultProxy::sever`].
+    pub(crate) async fn hang_next_after(&self, bytes: usize) {
+        self.rule(&json!({"method": "GET", "times": 1, "hang_after": bytes})).await;
+    }
+
+    /// Breaks every connection.
+    pub(crate) async fn sever(&self) {
+        let answer = ask(self.control, "POST", "/sever", "", b"").await;
+        assert_eq!(answer.status, 200);
+    }
+
     /// Flips one bit of the bodies that so many GETs are answered with; none: of all.
     pub(crate) async fn damage(&self, times: Option<u32>) {
         self.rule(&json!({"method": "GET", "times": times, "corrupt_at": 3})).await;

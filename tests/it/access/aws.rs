@@ -141,12 +141,13 @@ async fn expired(way: Way, cloud: &Cloud) -> String {
     let mut office = Office::with(&proxy.endpoint, id, secret);
     office.set("LONGSHORE__RETRY__TRIES", "3");
     office.teams("one", &way.record("acme", cloud));
-    proxy.cut_next_after(LARGE / 2, LARGE / 3).await;
+    proxy.hang_next_after(LARGE / 2).await;
     let url = way.url(cloud, "large");
     let urls = [url.as_str()];
     let reading = office.fetch("one", "acme", &urls);
     let ending = async {
         cloud.end_sessions().await;
+        proxy.sever().await;
     };
     let found = ended_in_the_middle(reading, async || !cloud.asked().await.is_empty(), ending).await.remove(0);
     let sessions = cloud.assumed().await.len();

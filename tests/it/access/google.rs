@@ -122,13 +122,17 @@ async fn expired(google: &Google, way: Way, customer: &Customer, record: &str) -
     let content: Vec<u8> = (0..LARGE).map(|at| u8::try_from(at * 7 % 251).unwrap()).collect();
     customer.put("large", &content).await;
     let proxy = FaultProxy::before(&google.gate().to_string()).await;
-    proxy.cut_next_after(LARGE / 2, LARGE / 3).await;
+    proxy.hang_next_after(LARGE / 2).await;
     let ground = Ground::new(google, &proxy.endpoint, record).await;
     let (url, reader) = (way.url(customer, "large"), way.reader(customer));
     let tasks = [("acme", url.as_str())];
     let reading = ground.work(&tasks);
     let asked = async || !asked_for(google, customer).await.is_empty();
-    let found = ended_in_the_middle(reading, asked, google.revoke(reader)).await;
+    let ending = async {
+        google.revoke(reader).await;
+        proxy.sever().await;
+    };
+    let found = ended_in_the_middle(reading, asked, ending).await;
     ground.check_nothing_leaked();
     let outcome = &found["acme"];
     let nobodys = asked_for(google, customer).await.iter().filter(|entry| is_of_an_ended_token(entry)).count();
