@@ -22,8 +22,8 @@ test: bed ## runs every test against the real services; ends with the counts
 	@cargo nextest --version >/dev/null 2>&1 || cargo install cargo-nextest --locked
 	@cargo nextest run --locked --features testing
 
-test-long: bed ## runs every scenario at its whole size (minutes of outage, gigabytes) and on FIFO queues too: half an hour
-	@LONGSHORE_TEST_LONG=1 cargo nextest run --locked --features testing --ignore-default-filter -E 'test(/^scenario::/) | test(/::long::/)'
+test-long: bed ## runs every scenario at its whole size (minutes of outage, gigabytes), on FIFO queues too, optimised: half an hour
+	@LONGSHORE_TEST_LONG=1 cargo nextest run --locked --features testing --cargo-profile proof --ignore-default-filter -E 'test(/^scenario::/) | test(/::long::/)'
 
 proof: export LONGSHORE_PROOF = $(CURDIR)/target/proof
 proof: bed ## 200,000 seeds of the simulation, every scenario whole, every mutation; writes docs/proof.md: two hours

@@ -22,8 +22,10 @@ const TIMES_FREE: usize = 3;
 const SHORTEST: Duration = Duration::from_secs(1);
 const LONGEST: Duration = Duration::from_secs(60);
 /// What is believed of a team's pace until it has shown one, and at least, in messages a second. Too quick costs another move,
-/// too slow would keep the team waiting for itself: so a team is believed to be able to do more than it just did.
-const FIRST_PACE: f64 = 100.0;
+/// too slow would keep the team waiting for itself: so a team is believed to be able to do more than it just did, and at first to be
+/// quick where moves cost only work.
+const FIRST_PACE: f64 = 1000.0;
+const FIRST_PACE_IF_PAID: f64 = 100.0;
 const LEAST_PACE: f64 = 20.0;
 const MORE: f64 = 2.0;
 /// What comes back within so long of each other is counted together.
@@ -66,6 +68,7 @@ pub struct Ahead {
     places: usize,
     lookahead: u32,
     teams: HashMap<TeamId, Busy>,
+    first_pace: f64,
     allowance: Option<Allowance>,
 }
 
@@ -93,8 +96,11 @@ impl Ahead {
     /// For so many places; at most `lookahead` messages of a team are away at once, none for 0.
     #[must_use]
     pub fn new(places: usize, lookahead: u32, moves: Moves) -> Self {
-        let allowance = (moves == Moves::Paid).then_some(Allowance { left: ALLOWED_AT_ONCE, since: None });
-        Self { places, lookahead, teams: HashMap::new(), allowance }
+        let (first_pace, allowance) = match moves {
+            Moves::Free => (FIRST_PACE, None),
+            Moves::Paid => (FIRST_PACE_IF_PAID, Some(Allowance { left: ALLOWED_AT_ONCE, since: None })),
+        };
+        Self { places, lookahead, teams: HashMap::new(), first_pace, allowance }
     }
 
     /// Decides about a delivery of `team` while `free` places are free. One that begins, as all do unless it `may_go_behind`, is in
@@ -104,7 +110,7 @@ impl Ahead {
             self.teams.retain(|_, busy| busy.in_hand > 0 || now.duration_since(busy.used) < IDLE);
         }
         let places = self.places;
-        let busy = self.teams.entry(team.clone()).or_insert_with(|| Busy::new(now));
+        let busy = self.teams.entry(team.clone()).or_insert_with(|| Busy::new(self.first_pace, now));
         busy.used = now;
         let has_share = busy.in_hand == 0 || free * KEPT_FREE > places || busy.in_hand < free * TIMES_FREE;
         let mut may_move = || self.allowance.as_mut().is_none_or(|allowance| allowance.take(now));
@@ -172,8 +178,8 @@ impl Away {
 }
 
 impl Busy {
-    fn new(now: Instant) -> Self {
-        Self { in_hand: 0, pace: FIRST_PACE, ended: 0, since: now, last_turn: now, away: Away::default(), used: now }
+    fn new(pace: f64, now: Instant) -> Self {
+        Self { in_hand: 0, pace, ended: 0, since: now, last_turn: now, away: Away::default(), used: now }
     }
 
     /// Messages a second, lately.
@@ -212,12 +218,12 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_busy_team_leaves_room_and_its_rest_comes_back_at_its_own_pace() {
         let (mut ahead, now) = (Ahead::new(64, 20_000, Moves::Free), Instant::now());
-        let (begun, delays) = offer(&mut ahead, "busy", 1000, now);
+        let (begun, delays) = offer(&mut ahead, "busy", 10_000, now);
         assert_eq!(begun, 48, "a quarter is kept free");
-        assert_eq!(delays.len(), 952);
+        assert_eq!(delays.len(), 9_952);
         assert!(delays.is_sorted() && delays[0] == SHORTEST);
-        let expected = 952.0 / FIRST_PACE / MORE;
-        let last = delays[951].as_secs_f64();
+        let expected = 9_952.0 / FIRST_PACE / MORE;
+        let last = delays[9_951].as_secs_f64();
         assert!((last - expected).abs() < 0.1, "{last} s for what is expected to take {expected} s");
         assert_eq!(offer(&mut ahead, "quiet", 1, now).0, 1, "another one begins at once");
     }
@@ -241,7 +247,7 @@ mod tests {
             ahead.ended(&team("busy"), later);
         }
         let (begun, delays) = offer(&mut ahead, "busy", 15_000, later);
-        assert!((9_000..=11_000).contains(&delays.len()), "{} more may be away", delays.len());
+        assert!((11_000..=13_000).contains(&delays.len()), "two thousand are back, {} more may be away", delays.len());
         assert_eq!(begun + delays.len(), 15_000);
         let all_back = later + LONGEST + Duration::from_secs(1);
         assert_eq!(ahead.teams[&team("busy")].away.count, 20_000);

@@ -159,6 +159,23 @@ pub(super) fn own_number(name: &'static str, number: u64) -> OwnHeader {
     (name, AMQPValue::LongLongInt(i64::try_from(number).unwrap_or(i64::MAX)))
 }
 
+/// The headers of ours that a copy keeps when nothing is counted: what was counted before, and the deliveries that the broker does
+/// not count any more.
+pub(super) fn kept(properties: &BasicProperties, unfinished: u32) -> Vec<OwnHeader> {
+    [(ATTEMPTS, count(properties, ATTEMPTS)), (UNFINISHED, unfinished)]
+        .into_iter()
+        .filter(|(_, count)| *count > 0)
+        .map(|(name, count)| own_number(name, u64::from(count)))
+        .collect()
+}
+
+/// Returns the properties with one more header of ours.
+pub(super) fn with(properties: BasicProperties, (name, value): OwnHeader) -> BasicProperties {
+    let mut table = properties.headers().clone().unwrap_or_default();
+    table.insert(name.into(), value);
+    properties.with_headers(table)
+}
+
 /// Returns the properties for a copy of a message: the sender's, and of ours only `own`.
 ///
 /// Three properties of the sender's stay behind, since with them the broker would refuse the copy or lose it: `user_id`

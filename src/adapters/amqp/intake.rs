@@ -4,7 +4,7 @@
 //! whatever reason (the connection broke, the broker closed the channel or cancelled the consumer), all deliveries in
 //! hand are lost to us and come again; it drops them, connects anew and goes on. It rests, and gives back what it took
 //! ahead, while nobody receives: a worker that pauses hides no message from the others. A delivery that is back before
-//! its time goes on to another tier without being handed out.
+//! its time goes on to another tier, and a parcel is unpacked, without being handed out.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,26 +15,27 @@ use lapin::options::{BasicCancelOptions, BasicConsumeOptions, BasicQosOptions};
 use lapin::types::{FieldTable, ShortString};
 use lapin::{Channel, Consumer};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, interval, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::address::Address;
 use super::connection::{Backoff, Link, SharedLink, answered};
 use super::headers;
+use super::returning::Returning;
 use super::settle::Settler;
 use super::shelf::{Held, Shelf};
 use super::topology::Topology;
 use super::trouble::Trouble;
-use crate::ports::queue::QueueError;
 
 /// A connection that lived as long is not counted as a failed try when it ends.
 const STABLE: Duration = Duration::from_secs(10);
 
-/// A rest that is waited out in hand rather than in a tier.
-const SHORT_REST: Duration = Duration::from_millis(250);
+/// How many bytes of bodies may be in hand while many messages are taken because of a crowd. The broker counts messages only, and a
+/// crowd's are small; when there are large ones among them, few are taken at once. Below a quarter of it many are again.
+const CROWD_BYTES_MAX: usize = 16 << 20;
 
-/// How long a copy that could not be made waits for the next try.
-const COPY_AGAIN: Duration = Duration::from_secs(2);
+/// How often it is looked whether there is a crowd.
+const LOOK_FOR_CROWDS: Duration = Duration::from_millis(100);
 
 /// How long the broker may take to end a consumer, and to take one message back.
 const GIVE_BACK_LIMIT: Duration = Duration::from_secs(5);
@@ -45,8 +46,10 @@ pub(super) struct Intake {
     pub(super) topology: Topology,
     pub(super) queue: ShortString,
     pub(super) prefetch: u16,
+    pub(super) prefetch_in_a_crowd: u16,
     pub(super) shelf: Arc<Shelf>,
     pub(super) settler: Arc<Settler>,
+    pub(super) returning: Arc<Returning>,
     pub(super) stop: CancellationToken,
 }
 
@@ -93,19 +96,17 @@ impl Intake {
         let link = Link::open(&self.address, "consumer").await?;
         self.topology.ensure(&link).await?;
         let channel = link.channel().await?;
-        let setting = channel.basic_qos(self.prefetch, BasicQosOptions::default());
-        answered(|| link.is_open(), setting).await?;
         Ok((Arc::new(link), channel))
     }
 
     /// Consumes and rests by turns on one channel; `Ok` when we were stopped, else why the channel ended.
     async fn work(&self, link: SharedLink, channel: Channel) -> Result<(), Trouble> {
-        let mut session = Session { epoch: 0, walks: JoinSet::new(), channel: channel.clone() };
-        let consumer = self.consume(&channel).await?;
+        let mut session = Session { epoch: 0, returning: JoinSet::new(), channel: channel.clone() };
+        let consuming = self.consume(&channel).await?;
         session.epoch = self.shelf.begin(channel, link);
-        let mut consumer = Some(consumer);
+        let mut first = Some(consuming);
         loop {
-            let consuming = match consumer.take() {
+            let consuming = match first.take() {
                 Some(first) => first,
                 None => self.consume(&session.channel).await?,
             };
@@ -116,20 +117,35 @@ impl Intake {
         }
     }
 
-    async fn consume(&self, channel: &Channel) -> Result<Consumer, Trouble> {
+    /// Consumes with the prefetch that is right just now: the broker's count is a consumer's.
+    async fn consume(&self, channel: &Channel) -> Result<Consuming, Trouble> {
+        let in_a_crowd = self.takes_many(false);
+        let prefetch = if in_a_crowd { self.prefetch_in_a_crowd.max(self.prefetch) } else { self.prefetch };
+        let setting = channel.basic_qos(prefetch, BasicQosOptions::default());
+        answered(|| channel.status().connected(), setting).await?;
         let (options, arguments) = (BasicConsumeOptions::default(), FieldTable::default());
         let consuming = channel.basic_consume(self.queue.clone(), ShortString::default(), options, arguments);
-        answered(|| channel.status().connected(), consuming).await.map_err(|trouble| trouble.at(self.queue.as_str()))
+        let consumer = answered(|| channel.status().connected(), consuming).await;
+        Ok(Consuming { consumer: consumer.map_err(|trouble| trouble.at(self.queue.as_str()))?, in_a_crowd })
     }
 
-    /// Takes deliveries until nobody wants them or we are stopped.
-    async fn take_in(&self, mut consumer: Consumer, session: &mut Session) -> Result<(), Trouble> {
+    /// Takes deliveries until nobody wants them, another prefetch is right, or we are stopped.
+    async fn take_in(
+        &self, Consuming { mut consumer, in_a_crowd }: Consuming, session: &mut Session,
+    ) -> Result<(), Trouble> {
+        let mut look = interval(LOOK_FOR_CROWDS);
         loop {
-            while session.walks.try_join_next().is_some() {}
+            while session.returning.try_join_next().is_some() {}
             let next = tokio::select! {
                 next = consumer.next() => next,
                 () = self.stop.cancelled() => return self.give_back(consumer, session).await,
                 () = self.shelf.unwanted() => return self.give_back(consumer, session).await,
+                _ = look.tick() => {
+                    if self.takes_many(in_a_crowd) == in_a_crowd {
+                        continue;
+                    }
+                    return self.end(consumer, session).await;
+                }
             };
             match next {
                 Some(Ok(delivered)) => self.accept(delivered, session),
@@ -139,26 +155,41 @@ impl Intake {
         }
     }
 
+    /// Whether many messages are to be taken at once, which they are or not until now.
+    fn takes_many(&self, until_now: bool) -> bool {
+        let bytes_max = if until_now { CROWD_BYTES_MAX } else { CROWD_BYTES_MAX / 4 };
+        self.settler.packing.is_crowded() && self.shelf.bytes() <= bytes_max
+    }
+
     fn accept(&self, delivered: Delivered, session: &mut Session) {
         let held = Arc::new(held(session.epoch, delivered));
         self.shelf.keep(Arc::clone(&held));
-        if self.settler.rest_of(&held).is_zero() {
-            self.shelf.offer(&held);
+        if self.returning.is_for_us(&held) {
+            session.returning.spawn(Arc::clone(&self.returning).take(held));
         } else {
-            session.walks.spawn(walk(Arc::clone(&self.settler), Arc::clone(&self.shelf), held));
+            self.shelf.offer(&held);
         }
     }
 
-    /// Takes no more, and gives back what nobody has begun to work on.
-    async fn give_back(&self, mut consumer: Consumer, session: &mut Session) -> Result<(), Trouble> {
+    /// Ends a consumer, and takes what was on its way.
+    async fn end(&self, mut consumer: Consumer, session: &mut Session) -> Result<(), Trouble> {
         let cancelling = session.channel.basic_cancel(consumer.tag(), BasicCancelOptions::default());
         let cancelled = timeout(GIVE_BACK_LIMIT, cancelling).await;
         cancelled.map_err(|_| Trouble::Away("the broker did not end our consumer".to_owned()))?.map_err(ended)?;
         while let Some(delivered) = consumer.next().await {
             self.accept(delivered.map_err(ended)?, session);
         }
+        Ok(())
+    }
+
+    /// Takes no more, and gives back what nobody has begun to work on.
+    async fn give_back(&self, consumer: Consumer, session: &mut Session) -> Result<(), Trouble> {
+        self.end(consumer, session).await?;
         if self.stop.is_cancelled() {
             self.shelf.close();
+            // What is half-way unpacked would else be there twice.
+            let _ended =
+                timeout(GIVE_BACK_LIMIT, async { while session.returning.join_next().await.is_some() {} }).await;
         }
         let unworked = self.shelf.clear();
         futures::future::join_all(unworked.iter().map(|held| async {
@@ -171,28 +202,18 @@ impl Intake {
     }
 }
 
+/// A consumer, and for what its prefetch is.
+struct Consuming {
+    consumer: Consumer,
+    in_a_crowd: bool,
+}
+
 /// What belongs to one channel.
 struct Session {
     epoch: u64,
     channel: Channel,
-    /// Dropped with the session: a walk to another tier ends with the channel of its delivery.
-    walks: JoinSet<()>,
-}
-
-/// Takes a delivery that is not due to another tier, or waits out a short rest.
-async fn walk(settler: Arc<Settler>, shelf: Arc<Shelf>, held: Arc<Held>) {
-    loop {
-        let rest = settler.rest_of(&held);
-        if rest <= SHORT_REST {
-            sleep(rest).await;
-            return shelf.offer(&held);
-        }
-        match settler.send_on(&held, rest).await {
-            Ok(()) => return shelf.remove(&held),
-            Err(QueueError::LeaseLost) => return,
-            Err(QueueError::Unavailable(_) | QueueError::Refused(_)) => sleep(COPY_AGAIN).await,
-        }
-    }
+    /// Dropped with the session: what is sent on or unpacked ends with the channel of its delivery.
+    returning: JoinSet<()>,
 }
 
 fn held(epoch: u64, delivered: Delivered) -> Held {

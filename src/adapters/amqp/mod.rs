@@ -5,7 +5,8 @@
 //! What it does not do: delete or change anything that exists on the broker, or count attempts by the broker's own count,
 //! which only says how often a delivery began.
 //!
-//! Two connections: `intake` consumes, `outbox` publishes. `settle` is where the two meet: read it next.
+//! Two connections: `intake` consumes, `outbox` publishes. `settle` is where the two meet: read it next. What is put off with many
+//! others is packed (`packing`, `parcel`) and comes back through `returning`.
 
 mod address;
 mod connection;
@@ -15,8 +16,11 @@ mod headers;
 mod intake;
 mod ladder;
 mod outbox;
+mod packing;
+mod parcel;
 mod post;
 mod queue;
+mod returning;
 mod runtime;
 mod settle;
 mod shelf;
@@ -49,6 +53,8 @@ pub struct AmqpOptions {
     pub declare: bool,
     /// How many messages may be in hand, those that wait for room included; at least 1 (RabbitMQ: at most 2000).
     pub prefetch: u16,
+    /// The same while many are put off at once, if more: each is ours until the broker has it in its tier.
+    pub prefetch_in_a_crowd: u16,
 }
 
 /// How to reach the exchange for completions.

@@ -21,6 +21,7 @@ use super::headers::{self, ATTEMPTS, PERSISTENT};
 use super::intake::Intake;
 use super::ladder::{LADDER, Tier};
 use super::outbox::{Letter, Outbox};
+use super::returning::Returning;
 use super::settle::Settler;
 use super::shelf::{Found, Held, Shelf};
 use super::topology::{Queues, Topology, Wanted, ready_messages};
@@ -80,15 +81,17 @@ impl AmqpQueue {
         let address = Address::parse(&options.url, options.tls)?;
         let topology = Topology { wanted: Wanted::Queues(queues.clone()), declare: options.declare };
         let outbox = Outbox::new(address.clone(), topology.clone(), "publisher");
-        let settler = Arc::new(Settler { outbox, queues: queues.clone() });
+        let settler = Arc::new(Settler::new(outbox, queues.clone()));
         let (shelf, stop) = (Arc::new(Shelf::new()), CancellationToken::new());
         let intake = Box::new(Intake {
             address,
             topology,
             queue: queues.task,
             prefetch: options.prefetch.max(1),
+            prefetch_in_a_crowd: options.prefetch_in_a_crowd,
             shelf: Arc::clone(&shelf),
             settler: Arc::clone(&settler),
+            returning: Returning::new(Arc::clone(&settler), Arc::clone(&shelf), stop.clone()),
             stop: stop.clone(),
         });
         Ok(Self { settler, shelf, stop, intake: Mutex::new(IntakeState::Unstarted(intake)) })

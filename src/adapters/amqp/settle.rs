@@ -3,8 +3,10 @@
 //! A copy is confirmed by the broker before the delivery that it replaces is acknowledged: a crash between the two doubles
 //! the message and never loses it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use futures::future::join_all;
 use jiff::Timestamp;
 use lapin::options::{BasicAckOptions, BasicNackOptions};
 use lapin::types::ShortString;
@@ -13,8 +15,11 @@ use super::connection::answered;
 use super::headers::{self, ATTEMPTS, DETAIL, FAILED_AT, NOT_BEFORE, OwnHeader, QUEUE, REASON, UNFINISHED};
 use super::ladder::tier_for;
 use super::outbox::{Letter, Outbox};
+use super::packing::{Packing, PutOff};
+use super::parcel::{self, Packed};
 use super::shelf::Held;
 use super::topology::Queues;
+use super::trouble::Trouble;
 use crate::domain::settlement::{DeadLetter, Settlement};
 use crate::ports::crash;
 use crate::ports::queue::QueueError;
@@ -24,11 +29,17 @@ const DETAIL_BYTES_MAX: usize = 2_000;
 
 /// Settles deliveries.
 pub(super) struct Settler {
-    pub(super) outbox: Outbox,
+    pub(super) outbox: Arc<Outbox>,
     pub(super) queues: Queues,
+    pub(super) packing: Arc<Packing>,
 }
 
 impl Settler {
+    pub(super) fn new(outbox: Outbox, queues: Queues) -> Self {
+        let outbox = Arc::new(outbox);
+        Self { packing: Packing::new(Arc::clone(&outbox)), outbox, queues }
+    }
+
     /// Ends `held` as `settlement` says.
     pub(super) async fn settle(&self, held: &Held, settlement: &Settlement) -> Result<(), QueueError> {
         match settlement {
@@ -43,7 +54,7 @@ impl Settler {
                 self.copy_after(held, *delay, carried(held, held.unfinished.max(1))).await
             }
             Settlement::PutOff { delay } if delay.is_zero() => self.give_back_unworked(held).await,
-            Settlement::PutOff { delay } => self.copy_after(held, *delay, carried(held, held.unfinished)).await,
+            Settlement::PutOff { delay } => self.put_off(held, *delay).await,
             Settlement::DeadLetter(letter) => {
                 let mut own = dead_letter_headers(letter);
                 if self.queues.shares_dead {
@@ -75,14 +86,46 @@ impl Settler {
         Duration::from_millis(rest)
     }
 
+    /// Lets a delivery wait, with others that are put off.
+    async fn put_off(&self, held: &Held, delay: Duration) -> Result<(), QueueError> {
+        if held.acker.poisoned() {
+            return Err(QueueError::LeaseLost);
+        }
+        let properties = headers::copied(&held.properties, &carried(held, held.unfinished));
+        let message = Packed { properties, body: held.body.clone() };
+        let tier = self.queues.tier(tier_for(delay));
+        self.packing.send(PutOff { tier, due: due_after(delay), message }).await?;
+        crash::point("message-copied");
+        acknowledge(held).await
+    }
+
+    /// Puts the messages of a parcel back on the task queue, each as it was before it was put off, and takes those out of
+    /// `messages` that lie there: called again after a failure it sends only the rest.
+    pub(super) async fn unpack(&self, held: &Held, messages: &mut Vec<Packed>) -> Result<(), QueueError> {
+        if held.acker.poisoned() {
+            return Err(QueueError::LeaseLost);
+        }
+        let sending = std::mem::take(messages).into_iter().map(async |message| {
+            let own = headers::kept(&message.properties, headers::count(&message.properties, UNFINISHED));
+            let properties = headers::copied(&message.properties, &own);
+            let letter = Letter::to_queue(self.queues.task.clone(), properties, message.body.clone());
+            self.outbox.publish(&letter).await.map_err(|trouble| (message, trouble))
+        });
+        let mut failure: Result<(), Trouble> = Ok(());
+        for (message, trouble) in join_all(sending).await.into_iter().filter_map(Result::err) {
+            messages.push(message);
+            failure = Err(trouble);
+        }
+        failure?;
+        crash::point("message-copied");
+        acknowledge(held).await
+    }
+
     async fn copy_after(&self, held: &Held, delay: Duration, mut own: Vec<OwnHeader>) -> Result<(), QueueError> {
         if delay.is_zero() {
             return self.replace(held, self.queues.task.clone(), &own).await;
         }
-        // One more, since both numbers are cut to whole milliseconds.
-        let delay_millis = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX);
-        let due = millis_now().saturating_add(delay_millis).saturating_add(1);
-        own.push(headers::own_number(NOT_BEFORE, due));
+        own.push(headers::own_number(NOT_BEFORE, due_after(delay)));
         self.replace(held, self.queues.tier(tier_for(delay)), &own).await
     }
 
@@ -97,14 +140,11 @@ impl Settler {
     }
 }
 
-/// The headers that a copy keeps when nothing is counted.
+/// The headers of ours that a copy keeps when nothing is counted.
 fn carried(held: &Held, unfinished: u32) -> Vec<OwnHeader> {
-    let attempts = headers::count(&held.properties, ATTEMPTS);
-    [(ATTEMPTS, attempts), (UNFINISHED, unfinished)]
-        .into_iter()
-        .filter(|(_, count)| *count > 0)
-        .map(|(name, count)| headers::own_number(name, u64::from(count)))
-        .collect()
+    let mut own = headers::kept(&held.properties, unfinished);
+    own.extend(parcel::mark(&held.properties));
+    own
 }
 
 fn dead_letter_headers(letter: &DeadLetter) -> Vec<OwnHeader> {
@@ -144,6 +184,12 @@ async fn answer(held: &Held, sending: impl Future<Output = lapin::Result<bool>>)
 /// When a delivery is due, in milliseconds since 1970, if it was made to wait.
 fn due(held: &Held) -> Option<u64> {
     headers::number(&held.properties, NOT_BEFORE)
+}
+
+/// The moment after `delay`, in milliseconds since 1970. One more, since both numbers are cut to whole milliseconds.
+fn due_after(delay: Duration) -> u64 {
+    let delay = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX);
+    millis_now().saturating_add(delay).saturating_add(1)
 }
 
 fn millis_now() -> u64 {

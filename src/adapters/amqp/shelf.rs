@@ -81,6 +81,8 @@ struct Inner {
     epoch: u64,
     highest_tag: u64,
     held: HashMap<u64, Arc<Held>>,
+    /// Of all bodies that are held.
+    bytes: usize,
     ready: VecDeque<u64>,
     flow: Flow,
     receivers: usize,
@@ -103,6 +105,7 @@ impl Shelf {
             epoch: 0,
             highest_tag: 0,
             held: HashMap::new(),
+            bytes: 0,
             ready: VecDeque::new(),
             flow: Flow::Starting,
             receivers: 0,
@@ -141,6 +144,7 @@ impl Shelf {
                 Flow::Starting | Flow::Running => Instant::now(),
             };
             inner.flow = Flow::Down(cause, since);
+            inner.bytes = 0;
             (inner.channel.take(), std::mem::take(&mut inner.held))
         };
         self.changed.notify_waiters();
@@ -151,7 +155,13 @@ impl Shelf {
     pub(super) fn keep(&self, held: Arc<Held>) {
         let mut inner = self.inner();
         inner.highest_tag = inner.highest_tag.max(held.tag);
+        inner.bytes += held.body.len();
         inner.held.insert(held.tag, held);
+    }
+
+    /// How many bytes the bodies have that are held.
+    pub(super) fn bytes(&self) -> usize {
+        self.inner().bytes
     }
 
     /// Offers a kept delivery to whoever receives.
@@ -167,8 +177,8 @@ impl Shelf {
     /// Forgets a delivery that was settled.
     pub(super) fn remove(&self, held: &Held) {
         let mut inner = self.inner();
-        if inner.epoch == held.epoch {
-            inner.held.remove(&held.tag);
+        if inner.epoch == held.epoch && inner.held.remove(&held.tag).is_some() {
+            inner.bytes -= held.body.len();
         }
     }
 

@@ -66,8 +66,9 @@ pub async fn webhook_queue(config: &Config, store: Option<Arc<dyn Store>>) -> Re
         (QueueUrl::Amqp { url }, _) => {
             let in_hand = u16::try_from(IN_HAND).unwrap_or(PREFETCH_MAX);
             let tasks = amqp_options(config, url.expose().as_str());
-            let queue =
-                AmqpQueue::beside(AmqpOptions { queue: config.webhooks.name.clone(), prefetch: in_hand, ..tasks });
+            let name = config.webhooks.name.clone();
+            let (prefetch, prefetch_in_a_crowd) = (in_hand, in_hand);
+            let queue = AmqpQueue::beside(AmqpOptions { queue: name, prefetch, prefetch_in_a_crowd, ..tasks });
             Ok(Some(Arc::new(queue.map_err(|error| bad_setting("webhooks.name", &error))?)))
         }
         (QueueUrl::Sqs { .. }, Some(QueueUrl::Sqs { url })) => {
@@ -148,15 +149,16 @@ async fn database(path: &Path) -> Result<LocalDatabase, Trouble> {
 
 fn amqp_options(config: &Config, url: &str) -> AmqpOptions {
     // Those in hand, those that stand aside and those that are looked past: what the engine does not take is given back.
-    let at_most = super::settings::settings(config).messages_at_most();
-    let at_most = u16::try_from(at_most).unwrap_or(u16::MAX);
+    let settings = super::settings::settings(config);
+    let prefetch = |count: usize| u16::try_from(count).unwrap_or(u16::MAX).clamp(1, PREFETCH_MAX);
     AmqpOptions {
         url: SecretString::from(url.to_owned()),
         tls: None,
         queue: config.queue.name.clone(),
         dead_letter: config.queue.dead_letter.clone(),
         declare: config.queue.declare,
-        prefetch: at_most.clamp(1, PREFETCH_MAX),
+        prefetch: prefetch(settings.messages_at_most()),
+        prefetch_in_a_crowd: prefetch(settings.messages_at_most_in_a_crowd()),
     }
 }
 

@@ -71,6 +71,7 @@ impl Bench {
             dead_letter: self.dead(),
             declare: true,
             prefetch: 10,
+            prefetch_in_a_crowd: 10,
         }
     }
 

@@ -9,5 +9,6 @@ mod dead;
 mod events;
 mod flow;
 mod outages;
+mod parcels;
 mod refusals;
 mod relay;

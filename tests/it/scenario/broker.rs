@@ -32,6 +32,7 @@ impl Broker {
             dead_letter: format!("{name}.dead"),
             declare: true,
             prefetch: 1,
+            prefetch_in_a_crowd: 1,
         };
         let broker = Self { name: name.to_owned(), sender: Arc::new(AmqpQueue::new(options).unwrap()) };
         let (_connection, channel) = broker.channel().await;

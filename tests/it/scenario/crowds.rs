@@ -39,8 +39,7 @@ async fn takes(world: &World, sent: &Sent) -> Duration {
 
 /// A hundred thousand attachments, or twenty thousand messages, at whole size.
 async fn beside_a_crowd(setup: Setup, tasks: usize, each: usize, delay_max: Duration) {
-    let mut world = World::new(setup).await;
-    world.set("TELEMETRY__LOG", "info,longshore::engine::intake=debug");
+    let world = World::new(setup).await;
     let mut draw = Draw::new(21, &world.origin);
     let (alone, beside) = (late(&mut draw), late(&mut draw));
     let mut worker = world.worker();
@@ -54,10 +53,10 @@ async fn beside_a_crowd(setup: Setup, tasks: usize, each: usize, delay_max: Dura
     let mut worker = world.worker();
     worker.works(Duration::from_secs(30)).await;
     let beside = takes(&world, &beside).await;
-    let said = worker.said();
-    let (put_off, done) = (said.matches("putting a message off").count(), said.matches(" ended: ").count());
-    eprintln!("   until then {put_off} messages were put off and {done} done");
-    eprintln!("── a single task beside {tasks} of {each} ({setup:?}): alone {alone:?}, beside them {beside:?}");
+    let done = worker.said().matches(" ended: ").count();
+    eprintln!(
+        "── a single task beside {tasks} of {each} ({setup:?}): alone {alone:?}, beside them {beside:?} and {done} ended"
+    );
     worker.kill();
     assert!(beside <= alone + delay_max, "alone {alone:?}, beside the crowd {beside:?}");
     world.clear().await;
@@ -68,15 +67,10 @@ async fn a_crowd_of_large_tasks_delays_a_single_one_by_less_than_two_seconds_on_
     beside_a_crowd(Setup::AmqpS3, 100, sized(1_000, 40), DELAY_MAX).await;
 }
 
+/// Each message of the crowd is moved. At whole size that is for an optimised build.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_crowd_of_small_tasks_delays_a_single_one_by_less_than_two_seconds_on_rabbitmq() {
-    beside_a_crowd(Setup::AmqpS3, sized(2_000, 300), 1, DELAY_MAX).await;
-}
-
-/// Each message of the crowd is moved, which the broker and this machine do at some thousands a second beside the work.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_crowd_of_twenty_thousand_small_tasks_is_moved_within_seconds_on_rabbitmq() {
-    beside_a_crowd(Setup::AmqpS3, sized(20_000, 300), 1, Duration::from_secs(30)).await;
+    beside_a_crowd(Setup::AmqpS3, sized(20_000, 300), 1, DELAY_MAX).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

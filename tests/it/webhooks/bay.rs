@@ -134,6 +134,7 @@ impl Bay {
             dead_letter: format!("{}.dead", self.name),
             declare: true,
             prefetch: 1,
+            prefetch_in_a_crowd: 1,
         };
         AmqpQueue::new(options).unwrap().depth().await.unwrap();
         let config = std::fs::read_to_string(self.path("longshore.toml")).unwrap();
