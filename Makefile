@@ -25,7 +25,8 @@ test: bed ## runs every test against the real services; ends with the counts
 test-long: bed ## runs every scenario at its whole size (minutes of outage, gigabytes), on FIFO queues too, optimised: half an hour
 	@LONGSHORE_TEST_LONG=1 cargo nextest run --locked --features testing --cargo-profile proof --ignore-default-filter -E 'test(/^scenario::/) | test(/::long::/)'
 
-proof: export LONGSHORE_PROOF = $(CURDIR)/target/proof
+# Not `target/proof`: there cargo keeps what it builds for this.
+proof: export LONGSHORE_PROOF = $(CURDIR)/target/proof-tables
 proof: bed ## 200,000 seeds of the simulation, every scenario whole, every mutation; writes docs/proof.md: two hours
 	@rm -rf "$(LONGSHORE_PROOF)"
 	@LONGSHORE_TEST_SEEDS=200000 cargo nextest run --locked --features testing --cargo-profile proof -E 'test(simulation)' --no-capture
