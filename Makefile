@@ -29,7 +29,7 @@ test-long: bed ## runs every scenario at its whole size (minutes of outage, giga
 proof: export LONGSHORE_PROOF = $(CURDIR)/target/proof-tables
 proof: bed ## 200,000 seeds of the simulation, every scenario whole, every mutation; writes docs/proof.md: two hours
 	@rm -rf "$(LONGSHORE_PROOF)"
-	@LONGSHORE_TEST_SEEDS=200000 cargo nextest run --locked --features testing --cargo-profile proof -E 'test(simulation)' --no-capture
+	@LONGSHORE_TEST_SEEDS=200000 cargo nextest run --locked --features testing --cargo-profile proof -E 'test(simulation)' --success-output immediate
 	@$(MAKE) --no-print-directory test-long
 	@$(MAKE) --no-print-directory mutants
 	@tests/proof.py "$(LONGSHORE_PROOF)" docs/proof.md

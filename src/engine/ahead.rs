@@ -7,7 +7,7 @@
 //! and a share of what ends, so that a quick flow of small ones costs little more than without. A pure decision; it waits for
 //! nothing.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -32,6 +32,13 @@ const MORE: f64 = 2.0;
 const TOGETHER: Duration = Duration::from_millis(500);
 /// How long a pace is measured before it is believed.
 const MEASURED_FOR: Duration = Duration::from_secs(1);
+/// How long messages that are brought back are on their way, for a team that ends them at twice its pace: moments that a broker needs
+/// to take them and to give them again.
+const ON_THEIR_WAY: Duration = Duration::from_millis(50);
+/// Messages come back while there is room for one place of so many.
+const SOME: usize = 16;
+/// For so long messages are expected that were brought back.
+const EXPECTED_FOR: Duration = Duration::from_secs(2);
 /// A team that did nothing for so long is forgotten.
 const IDLE: Duration = Duration::from_secs(10 * 60);
 /// Above so many teams the idle ones are looked for.
@@ -72,6 +79,11 @@ pub struct Ahead {
     allowance: Option<Allowance>,
 }
 
+/// Whether a team that has so many in hand has less than its share while so many of the places are free.
+fn has_share(in_hand: usize, free: usize, places: usize) -> bool {
+    in_hand == 0 || free * KEPT_FREE > places || in_hand < free * TIMES_FREE
+}
+
 /// How many moves are left, as of when.
 #[derive(Debug)]
 struct Allowance {
@@ -89,7 +101,36 @@ struct Busy {
     /// When the last one that was put off has its turn.
     last_turn: Instant,
     away: Away,
+    /// When the last of those that were away and have to wait longer is looked at again.
+    next_look: Instant,
+    expected: Expected,
     used: Instant,
+}
+
+/// Messages that were brought back and have not come yet.
+#[derive(Debug, Default)]
+struct Expected {
+    count: usize,
+    since: Option<Instant>,
+}
+
+impl Expected {
+    fn add(&mut self, count: usize, now: Instant) {
+        self.count += count;
+        self.since = Some(now);
+    }
+
+    fn arrived(&mut self) {
+        self.count = self.count.saturating_sub(1);
+    }
+
+    /// How many; none when nothing more was for long: another replica has them.
+    fn count(&mut self, now: Instant) -> usize {
+        if self.since.is_none_or(|since| now.duration_since(since) > EXPECTED_FOR) {
+            self.count = 0;
+        }
+        self.count
+    }
 }
 
 impl Ahead {
@@ -112,7 +153,8 @@ impl Ahead {
         let places = self.places;
         let busy = self.teams.entry(team.clone()).or_insert_with(|| Busy::new(self.first_pace, now));
         busy.used = now;
-        let has_share = busy.in_hand == 0 || free * KEPT_FREE > places || busy.in_hand < free * TIMES_FREE;
+        busy.expected.arrived();
+        let has_share = has_share(busy.in_hand, free, places);
         let mut may_move = || self.allowance.as_mut().is_none_or(|allowance| allowance.take(now));
         if has_share || !may_go_behind || busy.away.count(now) >= self.lookahead || !may_move() {
             busy.in_hand += 1;
@@ -121,8 +163,32 @@ impl Ahead {
         let step = Duration::from_secs_f64(1.0 / busy.pace(now));
         let turn = (busy.last_turn.max(now) + step).min(now + LONGEST);
         busy.last_turn = turn;
-        busy.away.add(turn);
+        busy.away.add(turn, 1);
         Choice::PutOff(turn.duration_since(now).max(SHORTEST))
+    }
+
+    /// How long `count` messages of `team` that were put off together have to wait yet, while `free` places are free. Nothing if some
+    /// of them would begin if they were brought back now; then they are expected. Else they are away for so long: all that wait so are
+    /// looked at evenly, about as many in a second as the team ends, and each within [`LONGEST`].
+    pub fn wait(&mut self, team: &TeamId, free: usize, count: usize, now: Instant) -> Duration {
+        let places = self.places;
+        let busy = self.teams.entry(team.clone()).or_insert_with(|| Busy::new(self.first_pace, now));
+        busy.used = now;
+        let (expected, pace) = (busy.expected.count(now), busy.pace(now));
+        // Until they are there, so many of the team's will have ended.
+        let ended = (1..=places).take_while(|count| *count as f64 <= pace * ON_THEIR_WAY.as_secs_f64()).count();
+        let taken = expected + places / SOME;
+        let (in_hand, free) = ((busy.in_hand + taken).saturating_sub(ended), (free + ended).saturating_sub(taken));
+        if busy.in_hand + expected == 0 || has_share(in_hand, free, places) {
+            busy.expected.add(count, now);
+            return Duration::ZERO;
+        }
+        let step = Duration::from_secs_f64(count as f64 / pace).min(LONGEST.checked_sub(SHORTEST).unwrap_or_default());
+        let next = busy.next_look.max(now + SHORTEST) + step;
+        let look = if next > now + LONGEST { now + SHORTEST + step } else { next };
+        busy.next_look = look;
+        busy.away.add(look, u32::try_from(count).unwrap_or(u32::MAX));
+        look.duration_since(now)
     }
 
     /// Notes that a delivery that had begun is in hand no more.
@@ -156,22 +222,21 @@ impl Allowance {
 #[derive(Debug, Default)]
 struct Away {
     count: u32,
-    /// Those that are back by each moment, soonest first; moments close to each other are one.
-    back: VecDeque<(Instant, u32)>,
+    /// Those that are back by each moment; moments close to each other are one.
+    back: BTreeMap<Instant, u32>,
 }
 
 impl Away {
-    fn add(&mut self, back: Instant) {
-        self.count += 1;
-        match self.back.back_mut() {
-            Some((moment, count)) if back < *moment + TOGETHER => *count += 1,
-            Some(_) | None => self.back.push_back((back, 1)),
-        }
+    fn add(&mut self, back: Instant, count: u32) {
+        self.count = self.count.saturating_add(count);
+        let near = self.back.range(back..back + TOGETHER).next().map(|(moment, _)| *moment);
+        let there = self.back.entry(near.unwrap_or(back)).or_default();
+        *there = there.saturating_add(count);
     }
 
     fn count(&mut self, now: Instant) -> u32 {
-        while let Some((_, count)) = self.back.pop_front_if(|(moment, _)| *moment <= now) {
-            self.count -= count;
+        while let Some(first) = self.back.first_entry().filter(|first| *first.key() <= now) {
+            self.count = self.count.saturating_sub(first.remove());
         }
         self.count
     }
@@ -179,7 +244,17 @@ impl Away {
 
 impl Busy {
     fn new(pace: f64, now: Instant) -> Self {
-        Self { in_hand: 0, pace, ended: 0, since: now, last_turn: now, away: Away::default(), used: now }
+        Self {
+            in_hand: 0,
+            pace,
+            ended: 0,
+            since: now,
+            last_turn: now,
+            away: Away::default(),
+            next_look: now,
+            expected: Expected::default(),
+            used: now,
+        }
     }
 
     /// Messages a second, lately.
@@ -285,5 +360,54 @@ mod tests {
             }
         }
         assert!((1_900..=2_100).contains(&moved), "{moved} moves for 5,000 messages");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn messages_that_were_put_off_together_come_back_when_some_of_them_would_begin() {
+        let (mut ahead, now) = (Ahead::new(64, 20_000, Moves::Free), Instant::now());
+        let busy = team("busy");
+        let at_pace = |ahead: &mut Ahead, pace, now| {
+            let busy = ahead.teams.get_mut(&busy).unwrap();
+            (busy.pace, busy.since) = (pace, now);
+        };
+        assert_eq!(offer(&mut ahead, "busy", 60, now).0, 48);
+        at_pace(&mut ahead, 1.0, now);
+        assert!(!ahead.wait(&busy, 16, 32, now).is_zero(), "it has its share");
+        (0..8).for_each(|_| ahead.ended(&busy, now));
+        assert!(ahead.wait(&busy, 24, 32, now).is_zero(), "eight would begin");
+        assert!(!ahead.wait(&busy, 24, 32, now).is_zero(), "which are expected");
+        let later = now + EXPECTED_FOR + Duration::from_millis(1);
+        at_pace(&mut ahead, 1.0, later);
+        assert!(ahead.wait(&busy, 24, 32, later).is_zero(), "they went elsewhere");
+        assert_eq!(offer(&mut ahead, "busy", 32, later).0, 8);
+        assert!(!ahead.wait(&busy, 16, 32, later).is_zero());
+        // A quick one has ended some by the time that they come.
+        at_pace(&mut ahead, 500.0, later);
+        assert!(ahead.wait(&busy, 16, 32, later).is_zero());
+        assert!(ahead.wait(&team("other"), 0, 32, later).is_zero(), "something comes back to whom nothing is in hand");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn those_that_have_to_wait_are_looked_at_evenly_and_stay_counted() {
+        let (mut ahead, now) = (Ahead::new(64, 623 * 32, Moves::Free), Instant::now());
+        let busy = team("busy");
+        let _begun = offer(&mut ahead, "busy", 48, now);
+        let mut waits: Vec<_> = (0..625).map(|_| ahead.wait(&busy, 16, 32, now).as_secs()).collect();
+        assert_eq!(waits.iter().filter(|wait| **wait == 0).count(), 2, "it is believed to be quick");
+        assert_eq!(ahead.teams[&busy].away.count, 623 * 32);
+        assert!(matches!(ahead.choose(&busy, 0, true, now), Choice::Begin), "no more are away than allowed");
+        let longest = *waits.iter().max().unwrap();
+        assert!((9..=12).contains(&longest), "twenty thousand at two thousand a second: {longest} s");
+        // A slow team's are spread over a minute.
+        let later = now + LONGEST;
+        ahead.teams.get_mut(&busy).unwrap().pace = 0.0;
+        ahead.teams.get_mut(&busy).unwrap().since = later;
+        waits = (0..625).map(|_| ahead.wait(&busy, 16, 32, later).as_secs()).collect();
+        for second in 2..58 {
+            let looks = waits.iter().filter(|wait| (second..second + 2).contains(*wait)).count();
+            assert!((1..=40).contains(&looks), "{looks} looks in the two seconds from {second} on");
+        }
+        let away = ahead.teams.get_mut(&busy).unwrap().away.count(later);
+        assert_eq!(away, 625 * 32, "those of before are back");
     }
 }

@@ -3,28 +3,27 @@
 //! Where the queue does not choose by team it takes some more, only to look whose they are: what is a busy team's goes behind
 //! at once, so that others' messages are found ([`super::ahead`]).
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, sleep, timeout};
 use tracing::debug;
 
-use super::ahead::{Ahead, Choice, Moves};
+use super::ahead::Choice;
 use super::hands::{Hand, Hands};
 use super::isolation::Isolation;
 use super::lease::{Held, Keeper};
+use super::looking::{Looking, OfTeam};
 use super::memory::{Grant, Pool};
 use super::outage::{Gates, wait_after};
 use super::pipeline::Pipeline;
-use super::settings::Settings;
 use super::started::Started;
 use super::stop::Stop;
 use super::tally::{Counted, Tally};
-use crate::domain::id::TeamId;
 use crate::domain::message::whose;
-use crate::ports::queue::{Delivery, MESSAGE_BYTES_MAX, Order, Queue};
+use crate::ports::queue::{Delivery, MESSAGE_BYTES_MAX, Queue};
 use crate::ports::store::Store;
 
 /// How often a paused intake asks whether the store is back.
@@ -61,53 +60,12 @@ pub struct Intake {
 /// How long a delivery that was looked at waits for a place before it is put off.
 const PLACE_WITHIN: Duration = Duration::from_secs(5);
 
-/// Looks at messages before they have a place.
-#[derive(Debug)]
-pub struct Looking {
-    ahead: Mutex<Ahead>,
-    /// How many deliveries may be looked at at once, or wait for a place.
-    room: Arc<Semaphore>,
-    /// How many may be on their way behind at once.
-    moving: Arc<Semaphore>,
-}
-
-impl Looking {
-    /// Looks past busy teams' messages if `queue` does not choose by team and it is wanted.
-    #[must_use]
-    pub fn new(queue: &dyn Queue, settings: &Settings) -> Option<Arc<Self>> {
-        let moves = match queue.order() {
-            Order::Own => return None,
-            Order::AsSent => Moves::Free,
-            Order::AsSentAndPaid => Moves::Paid,
-        };
-        (settings.lookahead > 0).then(|| {
-            let ahead = Mutex::new(Ahead::new(settings.messages_in_hand, settings.lookahead, moves));
-            let semaphore = |permits| Arc::new(Semaphore::new(permits));
-            let (room, moving) = (semaphore(settings.messages_looked_at()), semaphore(settings.messages_moved()));
-            Arc::new(Self { ahead, room, moving })
-        })
-    }
-
-    fn ahead(&self) -> std::sync::MutexGuard<'_, Ahead> {
-        self.ahead.lock().expect("nothing panics while it holds this lock")
-    }
-}
-
 /// What a delivery is received with.
 enum Leave {
     /// A place: it begins.
     Begin(Hand),
     /// A look: what becomes of it is seen then.
     Look(Arc<Looking>, OwnedSemaphorePermit),
-}
-
-/// A team's delivery in hand, until dropped.
-struct OfTeam(Arc<Looking>, TeamId);
-
-impl Drop for OfTeam {
-    fn drop(&mut self) {
-        self.0.ahead().ended(&self.1, Instant::now());
-    }
 }
 
 /// When intake ends by itself.
@@ -176,7 +134,7 @@ impl Intake {
         match &self.looking {
             None => Leave::Begin(self.hands.take().await),
             Some(looking) => {
-                let permit = Arc::clone(&looking.room).acquire_owned().await.expect("looking is never closed");
+                let permit = looking.take_room().await;
                 Leave::Look(Arc::clone(looking), permit)
             }
         }
@@ -186,7 +144,7 @@ impl Intake {
         match &self.looking {
             None => self.hands.try_take().map(Leave::Begin),
             Some(looking) => {
-                let permit = Arc::clone(&looking.room).try_acquire_owned().ok()?;
+                let permit = looking.try_take_room()?;
                 Some(Leave::Look(Arc::clone(looking), permit))
             }
         }
@@ -239,11 +197,10 @@ impl Intake {
     fn look(&self, delivery: Delivery, held: Held, taken: (Grant, OwnedSemaphorePermit), looking: Arc<Looking>) {
         let team = whose(&delivery.message.body, &delivery.message.attributes);
         let Some(team) = team else { return self.begin_at_its_place(delivery, held, taken, None) };
-        let moving = Arc::clone(&looking.moving).try_acquire_owned().ok();
-        let free = self.hands.free();
-        let choice = looking.ahead().choose(&team, free, moving.is_some(), Instant::now());
+        let moving = looking.try_take_move();
+        let choice = looking.choose(&team, moving.is_some());
         let (Choice::PutOff(delay), Some(moving)) = (choice, moving) else {
-            return self.begin_at_its_place(delivery, held, taken, Some(OfTeam(looking, team)));
+            return self.begin_at_its_place(delivery, held, taken, Some(looking.of_team(team)));
         };
         debug!(%team, ?delay, "putting a message off: its team has its share in hand");
         self.hands.was_missed();

@@ -8,11 +8,12 @@ use tokio::task::JoinHandle;
 use super::claims::Claims;
 use super::hands::Hands;
 use super::in_work::InWork;
-use super::intake::{Intake, Looking, Until};
+use super::intake::{Intake, Until};
 use super::integrations::standing::Standing;
 use super::isolation::Isolation;
 use super::lanes::Lanes;
 use super::lease::Keeper;
+use super::looking::Looking;
 use super::memory::Pools;
 use super::outage::Gates;
 use super::pipeline::Pipeline;
@@ -30,7 +31,7 @@ use crate::ports::clock::Clock;
 use crate::ports::envelopes::Envelopes;
 use crate::ports::fetcher::Fetcher;
 use crate::ports::publisher::Publisher;
-use crate::ports::queue::Queue;
+use crate::ports::queue::{Queue, Room};
 use crate::ports::store::Store;
 use crate::ports::teams::Teams;
 
@@ -99,7 +100,10 @@ impl Worker {
         };
         let grace = settings.grace;
         let hands = Hands::new(settings.messages_in_hand);
-        let looking = Looking::new(ports.queue.as_ref(), &settings);
+        let looking = Looking::new(ports.queue.as_ref(), &settings, &hands);
+        if let Some(looking) = &looking {
+            ports.queue.ask(Arc::clone(looking) as Arc<dyn Room>);
+        }
         let pipeline = Arc::new(Pipeline {
             queue: Arc::clone(&ports.queue),
             publisher: ports.publisher.clone(),

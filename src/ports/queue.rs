@@ -5,12 +5,14 @@
 //! acknowledgement.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use jiff::Timestamp;
 
+use crate::domain::id::TeamId;
 use crate::domain::settlement::Settlement;
 
 /// Text attributes of a message: SQS message attributes, AMQP headers.
@@ -135,6 +137,13 @@ impl QueueError {
     }
 }
 
+/// Says whose messages would begin just now, to a queue that keeps together what was put off.
+pub trait Room: Send + Sync + 'static {
+    /// How long `count` messages of `team` that were put off together have to wait yet. Nothing: they are expected, and count as in
+    /// hand for a moment.
+    fn wait(&self, team: &TeamId, count: usize) -> Duration;
+}
+
 /// A queue of messages with leases, delayed redelivery and a dead-letter queue.
 #[async_trait]
 pub trait Queue: Send + Sync + 'static {
@@ -148,6 +157,10 @@ pub trait Queue: Send + Sync + 'static {
 
     /// In whose order it gives messages.
     fn order(&self) -> Order;
+
+    /// Names who is asked before messages that were put off together are brought back. A queue that does not keep them together
+    /// asks nobody.
+    fn ask(&self, _room: Arc<dyn Room>) {}
 
     /// How long a delivery stays ours without being extended. Held deliveries are extended well before.
     fn lease_length(&self) -> Duration;

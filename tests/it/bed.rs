@@ -158,3 +158,23 @@ fn run(verb: &str, name: &str) {
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "`bed.sh {verb} {name}` failed: {said}");
 }
+
+/// Has the broker's management do something.
+///
+/// # Panics
+/// When it does not do it.
+pub(crate) async fn manage_rabbit(method: &str, target: &str, body: &str) {
+    let address = rabbit_management_url().trim_start_matches("http://");
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
+    let length = body.len();
+    let request = format!(
+        "{method} {target} HTTP/1.1\r\nHost: {address}\r\nAuthorization: Basic Z3Vlc3Q6Z3Vlc3Q=\r\n\
+         Content-Type: application/json\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}"
+    );
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 2"), "{method} {target}: {answer}");
+}

@@ -119,6 +119,28 @@ fn fitted(mut headers: BTreeMap<ShortString, AMQPValue>) -> BTreeMap<ShortString
     headers
 }
 
+/// At least as many bytes as the properties take in a frame.
+pub(super) fn bytes(properties: &BasicProperties) -> usize {
+    /// Flags, the table's length, and what is no text: delivery mode, priority, timestamp.
+    const FIXED: usize = 2 + 4 + 1 + 1 + 8;
+    let texts = [
+        properties.content_type(),
+        properties.content_encoding(),
+        properties.correlation_id(),
+        properties.reply_to(),
+        properties.expiration(),
+        properties.message_id(),
+        properties.kind(),
+        properties.user_id(),
+        properties.app_id(),
+        properties.cluster_id(),
+    ];
+    let texts = texts.into_iter().flatten().map(|text| 1 + text.as_str().len());
+    let headers = properties.headers().as_ref().into_iter().flatten();
+    let headers = headers.map(|(name, value)| 1 + name.as_str().len() + value_bytes(value));
+    FIXED + texts.sum::<usize>() + headers.sum::<usize>()
+}
+
 /// How many bytes a value takes in a frame, its type included.
 fn value_bytes(value: &AMQPValue) -> usize {
     1 + match value {

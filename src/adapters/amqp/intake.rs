@@ -112,6 +112,7 @@ impl Intake {
             };
             self.take_in(consuming, &mut session).await?;
             if self.stop.run_until_cancelled(self.shelf.wanted()).await.is_none() {
+                self.leave(&mut session).await;
                 return Ok(());
             }
         }
@@ -120,7 +121,7 @@ impl Intake {
     /// Consumes with the prefetch that is right just now: the broker's count is a consumer's.
     async fn consume(&self, channel: &Channel) -> Result<Consuming, Trouble> {
         let in_a_crowd = self.takes_many(false);
-        let prefetch = if in_a_crowd { self.prefetch_in_a_crowd.max(self.prefetch) } else { self.prefetch };
+        let prefetch = if in_a_crowd { self.prefetch_in_a_crowd } else { self.prefetch };
         let setting = channel.basic_qos(prefetch, BasicQosOptions::default());
         answered(|| channel.status().connected(), setting).await?;
         let (options, arguments) = (BasicConsumeOptions::default(), FieldTable::default());
@@ -144,7 +145,14 @@ impl Intake {
                     if self.takes_many(in_a_crowd) == in_a_crowd {
                         continue;
                     }
-                    return self.end(consumer, session).await;
+                    if self.shelf.bytes() > CROWD_BYTES_MAX {
+                        self.settler.packing.disperse();
+                    }
+                    self.end(consumer, session).await?;
+                    if in_a_crowd {
+                        self.give_back_unworked().await;
+                    }
+                    return Ok(());
                 }
             };
             match next {
@@ -158,7 +166,8 @@ impl Intake {
     /// Whether many messages are to be taken at once, which they are or not until now.
     fn takes_many(&self, until_now: bool) -> bool {
         let bytes_max = if until_now { CROWD_BYTES_MAX } else { CROWD_BYTES_MAX / 4 };
-        self.settler.packing.is_crowded() && self.shelf.bytes() <= bytes_max
+        let is_wider = self.prefetch_in_a_crowd > self.prefetch;
+        is_wider && self.settler.packing.is_crowded() && self.shelf.bytes() <= bytes_max
     }
 
     fn accept(&self, delivered: Delivered, session: &mut Session) {
@@ -185,12 +194,11 @@ impl Intake {
     /// Takes no more, and gives back what nobody has begun to work on.
     async fn give_back(&self, consumer: Consumer, session: &mut Session) -> Result<(), Trouble> {
         self.end(consumer, session).await?;
-        if self.stop.is_cancelled() {
-            self.shelf.close();
-            // What is half-way unpacked would else be there twice.
-            let _ended =
-                timeout(GIVE_BACK_LIMIT, async { while session.returning.join_next().await.is_some() {} }).await;
-        }
+        self.give_back_unworked().await;
+        Ok(())
+    }
+
+    async fn give_back_unworked(&self) {
         let unworked = self.shelf.clear();
         futures::future::join_all(unworked.iter().map(|held| async {
             // What cannot be given back now goes back with the channel.
@@ -198,7 +206,14 @@ impl Intake {
             self.shelf.remove(held);
         }))
         .await;
-        Ok(())
+    }
+
+    /// Hands out nothing any more, now that we are stopped.
+    async fn leave(&self, session: &mut Session) {
+        self.shelf.close();
+        // What is half-way unpacked would else be there twice.
+        let _ended = timeout(GIVE_BACK_LIMIT, async { while session.returning.join_next().await.is_some() {} }).await;
+        self.give_back_unworked().await;
     }
 }
 

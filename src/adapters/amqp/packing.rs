@@ -16,19 +16,19 @@ use super::headers::{self, NOT_BEFORE};
 use super::outbox::{Letter, Outbox};
 use super::parcel::{self, Packed};
 use super::trouble::Trouble;
+use crate::domain::id::TeamId;
 
 /// How many parcels are under way at once.
-const CARRIERS_MAX: usize = 8;
+const CARRIERS_MAX: usize = 16;
 
 /// How long a carrier waits for more before it goes: a moment beside the second and more that a message is put off.
 const FILLS_FOR: Duration = Duration::from_millis(5);
 
-/// From so many messages in a parcel on there is a crowd, and for so long after its last one.
-const CROWD: usize = 32;
+/// When parcels are full there is a crowd, and for so long after the last one.
 const CROWD_FOR: Duration = Duration::from_secs(2);
 
 /// How many milliseconds before or after the first message of a parcel its others may be due. It is due with the last of them, so
-/// that none is early, and none late by more than twice as much.
+/// that none is early, and each late by at most twice as much more than alone.
 const SPREAD_MILLIS: u64 = 500;
 
 /// A message that is put off.
@@ -37,6 +37,8 @@ pub(super) struct PutOff {
     pub(super) tier: ShortString,
     /// When it is due, in milliseconds since 1970.
     pub(super) due: u64,
+    /// Whose it is.
+    pub(super) team: Option<TeamId>,
     /// Itself, as it is to come back.
     pub(super) message: Packed,
 }
@@ -53,6 +55,7 @@ struct State {
     carriers: usize,
     /// When there was a crowd last.
     crowd: Option<Instant>,
+    dispersed: Option<Instant>,
 }
 
 /// A message, and who waits for word of it.
@@ -77,7 +80,14 @@ impl Packing {
 
     /// Whether many messages are being put off just now.
     pub(super) fn is_crowded(&self) -> bool {
-        self.state().crowd.is_some_and(|last| last.elapsed() < CROWD_FOR)
+        let state = self.state();
+        let lately = |moment: Option<Instant>| moment.is_some_and(|moment| moment.elapsed() < CROWD_FOR);
+        lately(state.crowd) && !lately(state.dispersed)
+    }
+
+    /// Ends a crowd, and lets there be none for as long as one lasts.
+    pub(super) fn disperse(&self) {
+        self.state().dispersed = Some(Instant::now());
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -89,12 +99,17 @@ impl Packing {
         loop {
             sleep(FILLS_FOR).await;
             let Some(batch) = self.state().next_batch() else { return };
+            let bytes: usize = batch.iter().map(|waiting| waiting.put_off.bytes()).sum();
+            let is_full = batch.len() == parcel::MESSAGES_MAX || (batch.len() > 1 && bytes > parcel::BYTES_MAX / 2);
             let (messages, told): (Vec<PutOff>, Vec<_>) =
                 batch.into_iter().map(|Waiting { put_off, told }| (put_off, told)).unzip();
             let sent = match letter(messages) {
                 Ok(letter) => self.outbox.publish(&letter).await,
                 Err(trouble) => Err(trouble),
             };
+            if is_full && sent.is_ok() {
+                self.state().crowd = Some(Instant::now());
+            }
             for told in told {
                 let _gone = told.send(sent.clone());
             }
@@ -119,20 +134,17 @@ impl State {
             self.carriers -= 1;
             return None;
         };
-        let mut bytes = first.put_off.message.body.len();
+        let mut bytes = first.put_off.bytes();
         let mut batch = vec![first];
-        let (mut next, may_others) = (0, parcel::may_travel(&batch[0].put_off.message.properties));
-        while may_others && batch.len() < parcel::MESSAGES_MAX && next < self.waiting.len() {
+        let mut next = 0;
+        while batch.len() < parcel::MESSAGES_MAX && next < self.waiting.len() {
             let one = &self.waiting[next].put_off;
-            if one.may_go_with(&batch[0].put_off) && bytes + one.message.body.len() <= parcel::BYTES_MAX {
-                bytes += one.message.body.len();
+            if one.may_go_with(&batch[0].put_off) && bytes + one.bytes() <= parcel::BYTES_MAX {
+                bytes += one.bytes();
                 batch.extend(self.waiting.remove(next));
             } else {
                 next += 1;
             }
-        }
-        if batch.len() >= CROWD {
-            self.crowd = Some(Instant::now());
         }
         Some(batch)
     }
@@ -140,25 +152,40 @@ impl State {
 
 impl PutOff {
     fn may_go_with(&self, first: &Self) -> bool {
-        self.tier == first.tier
-            && self.due.abs_diff(first.due) <= SPREAD_MILLIS
-            && parcel::may_travel(&self.message.properties)
+        self.tier == first.tier && self.team == first.team && self.due.abs_diff(first.due) <= SPREAD_MILLIS
+    }
+
+    /// What it takes in a parcel, and some bytes more.
+    fn bytes(&self) -> usize {
+        self.message.body.len() + headers::bytes(&self.message.properties)
     }
 }
 
 /// One message as it is, or a parcel of several.
 fn letter(mut batch: Vec<PutOff>) -> Result<Letter, Trouble> {
     let due = batch.iter().map(|one| one.due).max().unwrap_or(0);
-    let due = headers::own_number(NOT_BEFORE, due);
-    if batch.len() == 1 {
-        let PutOff { tier, message, due: _ } = batch.remove(0);
-        return Ok(Letter::to_queue(tier, headers::with(message.properties, due), message.body));
+    let first = batch.swap_remove(0);
+    if batch.is_empty() {
+        let properties = headers::with(first.message.properties, headers::own_number(NOT_BEFORE, due));
+        return Ok(Letter::to_queue(first.tier, properties, first.message.body));
     }
-    let count = u32::try_from(batch.len()).unwrap_or(u32::MAX);
-    let body = parcel::pack(batch.iter().map(|one| &one.message))
-        .map_err(|error| Trouble::Away(format!("a parcel could not be written: {error}")))?;
-    let properties = headers::copied(&BasicProperties::default(), &[parcel::mark_of(count), due]);
-    Ok(Letter::to_queue(batch.remove(0).tier, properties, body))
+    let messages: Vec<Packed> =
+        std::iter::once(first.message).chain(batch.into_iter().map(|one| one.message)).collect();
+    parcel(first.tier, due, first.team.as_ref(), &messages)
+}
+
+/// A parcel of `team`'s messages that waits in `tier` and is due then, in milliseconds since 1970.
+pub(super) fn parcel(
+    tier: ShortString, due: u64, team: Option<&TeamId>, messages: &[Packed],
+) -> Result<Letter, Trouble> {
+    let mut body = Vec::with_capacity(parcel::BYTES_MAX);
+    for message in messages {
+        let written = message.written();
+        body.extend(written.map_err(|error| Trouble::Away(format!("a parcel could not be written: {error}")))?);
+    }
+    let mut own = parcel::marks_of(team, messages.len());
+    own.push(headers::own_number(NOT_BEFORE, due));
+    Ok(Letter::to_queue(tier, headers::copied(&BasicProperties::default(), &own), body.into()))
 }
 
 #[cfg(test)]
@@ -169,7 +196,7 @@ mod tests {
 
     fn put_off(tier: &'static str, due: u64, bytes: usize) -> PutOff {
         let message = Packed { properties: BasicProperties::default(), body: Bytes::from(vec![b'x'; bytes]) };
-        PutOff { tier: tier.into(), due, message }
+        PutOff { tier: tier.into(), due, team: None, message }
     }
 
     /// The sizes of the batches in which these go, and who waits for word.
@@ -188,7 +215,9 @@ mod tests {
     #[test]
     fn what_is_due_together_goes_together() {
         let one_second = (0..300).map(|nth| put_off("1s", 1_000 + nth, 100));
-        assert_eq!(batches(one_second.collect()), [128, 128, 44]);
+        let [full, rest] = [parcel::MESSAGES_MAX, 300 % parcel::MESSAGES_MAX];
+        let sizes = batches(one_second.collect());
+        assert!(sizes.iter().rev().skip(1).all(|size| *size == full) && sizes.last() == Some(&rest), "{sizes:?}");
         let spread = (0..4).map(|nth| put_off("1s", 1_000 + nth * 300, 100));
         assert_eq!(batches(spread.collect()), [2, 2]);
     }
@@ -197,7 +226,7 @@ mod tests {
     fn other_tiers_and_large_bodies_do_not_hold_up_what_may_go() {
         let mixed = (0..10).map(|nth| put_off(if nth % 2 == 0 { "1s" } else { "5s" }, 1_000, 100));
         assert_eq!(batches(mixed.collect()), [5, 5]);
-        let large = (0..5).map(|_| put_off("1s", 1_000, 30_000));
+        let large = (0..5).map(|_| put_off("1s", 1_000, 25_000));
         assert_eq!(batches(large.collect()), [2, 2, 1]);
     }
 

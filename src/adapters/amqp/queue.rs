@@ -27,7 +27,7 @@ use super::shelf::{Found, Held, Shelf};
 use super::topology::{Queues, Topology, Wanted, ready_messages};
 use super::trouble::Trouble;
 use crate::domain::settlement::Settlement;
-use crate::ports::queue::{Delivery, Depth, Lease, Message, Order, Outgoing, Queue, QueueError};
+use crate::ports::queue::{Delivery, Depth, Lease, Message, Order, Outgoing, Queue, QueueError, Room};
 
 /// How long a call of `receive` waits for the first message.
 const RECEIVE_WAIT: Duration = Duration::from_secs(1);
@@ -47,6 +47,7 @@ const SENDS_IN_FLIGHT: usize = 256;
 /// the next consumer.
 pub struct AmqpQueue {
     settler: Arc<Settler>,
+    returning: Arc<Returning>,
     shelf: Arc<Shelf>,
     stop: CancellationToken,
     intake: Mutex<IntakeState>,
@@ -83,6 +84,7 @@ impl AmqpQueue {
         let outbox = Outbox::new(address.clone(), topology.clone(), "publisher");
         let settler = Arc::new(Settler::new(outbox, queues.clone()));
         let (shelf, stop) = (Arc::new(Shelf::new()), CancellationToken::new());
+        let returning = Returning::new(Arc::clone(&settler), Arc::clone(&shelf), stop.clone());
         let intake = Box::new(Intake {
             address,
             topology,
@@ -91,10 +93,10 @@ impl AmqpQueue {
             prefetch_in_a_crowd: options.prefetch_in_a_crowd,
             shelf: Arc::clone(&shelf),
             settler: Arc::clone(&settler),
-            returning: Returning::new(Arc::clone(&settler), Arc::clone(&shelf), stop.clone()),
+            returning: Arc::clone(&returning),
             stop: stop.clone(),
         });
-        Ok(Self { settler, shelf, stop, intake: Mutex::new(IntakeState::Unstarted(intake)) })
+        Ok(Self { settler, returning, shelf, stop, intake: Mutex::new(IntakeState::Unstarted(intake)) })
     }
 
     /// Starts to consume; a process that only sends never does.
@@ -157,6 +159,10 @@ impl Queue for AmqpQueue {
 
     fn order(&self) -> Order {
         Order::AsSent
+    }
+
+    fn ask(&self, room: Arc<dyn Room>) {
+        self.returning.ask(room);
     }
 
     fn lease_length(&self) -> Duration {

@@ -1,16 +1,18 @@
 //! What comes back from a tier and is not for the engine: what is not due yet goes on to another tier, parcels are unpacked.
+//!
+//! A parcel whose messages would not begin just now goes on as it is: so a crowd costs one message in many until its turn comes.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tokio::sync::Semaphore;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::parcel::{self, Packed};
 use super::settle::Settler;
 use super::shelf::{Held, Shelf};
-use crate::ports::queue::QueueError;
+use crate::ports::queue::{QueueError, Room};
 
 /// A rest that is waited out in hand rather than in a tier.
 const SHORT_REST: Duration = Duration::from_millis(250);
@@ -18,8 +20,14 @@ const SHORT_REST: Duration = Duration::from_millis(250);
 /// How long a copy that could not be made waits for the next try.
 const COPY_AGAIN: Duration = Duration::from_secs(2);
 
+/// How long what is left of a parcel waits that does not fit onto the queue.
+const QUEUE_IS_FULL: Duration = Duration::from_secs(5);
+
 /// How many parcels are unpacked at once; the others wait, as they came.
-const UNPACKED_AT_ONCE: usize = 1;
+const UNPACKED_AT_ONCE: usize = 4;
+
+/// How long the broker may take to take one message back.
+const GIVE_BACK_LIMIT: Duration = Duration::from_secs(5);
 
 /// Sends on and unpacks.
 pub(super) struct Returning {
@@ -27,27 +35,27 @@ pub(super) struct Returning {
     shelf: Arc<Shelf>,
     stop: CancellationToken,
     unpacking: Semaphore,
+    room: OnceLock<Arc<dyn Room>>,
 }
 
-/// What there is to do with a delivery.
-enum Work {
-    /// To another tier, for so long.
-    SendOn(Duration),
-    /// What of the parcel is not on the task queue yet.
-    Unpack(Vec<Packed>),
-}
-
-/// What becomes of a delivery next.
-enum Next {
-    /// It is due.
-    Due,
-    /// It is not ours any more.
+/// What has become of a delivery.
+enum Now {
+    /// It is settled.
     Gone,
+    /// The engine may have it.
+    Due,
+    /// Nothing yet: we are stopped.
+    Stopped,
 }
 
 impl Returning {
     pub(super) fn new(settler: Arc<Settler>, shelf: Arc<Shelf>, stop: CancellationToken) -> Arc<Self> {
-        Arc::new(Self { settler, shelf, stop, unpacking: Semaphore::new(UNPACKED_AT_ONCE) })
+        Arc::new(Self { settler, shelf, stop, unpacking: Semaphore::new(UNPACKED_AT_ONCE), room: OnceLock::new() })
+    }
+
+    /// Names who is asked before a parcel is unpacked; the first one named stays.
+    pub(super) fn ask(&self, room: Arc<dyn Room>) {
+        let _named_before = self.room.set(room);
     }
 
     /// Whether a delivery is for [`Self::take`] and not for the engine.
@@ -55,55 +63,76 @@ impl Returning {
         !self.settler.rest_of(held).is_zero() || parcel::is_parcel(&held.properties)
     }
 
-    /// Sends a delivery on, waits out its rest, or unpacks it. What is left in hand when we are stopped goes back with its channel.
+    /// Sends a delivery on, waits out its rest, or unpacks it; tries until it is done. When we are stopped it goes back as it is.
     pub(super) async fn take(self: Arc<Self>, held: Arc<Held>) {
-        let Next::Due = self.wait_until_due(&held).await else {
-            return;
-        };
-        if !parcel::is_parcel(&held.properties) {
-            return self.shelf.offer(&held);
-        }
-        match parcel::unpack(&held.body) {
-            Ok(messages) => {
-                let Some(_one) = self.stop.run_until_cancelled(self.unpacking.acquire()).await else { return };
-                self.until_settled(&held, Work::Unpack(messages)).await;
-            }
-            // The engine finds that it is no task and dead-letters it as it is: nothing is lost.
-            Err(error) => {
-                tracing::warn!("a parcel cannot be read, and goes to the dead letters: {error}");
-                self.shelf.offer(&held);
-            }
-        }
-    }
-
-    async fn wait_until_due(&self, held: &Held) -> Next {
-        let rest = self.settler.rest_of(held);
-        if rest > SHORT_REST {
-            self.until_settled(held, Work::SendOn(rest)).await;
-            return Next::Gone;
-        }
-        match self.stop.run_until_cancelled(sleep(rest)).await {
-            Some(()) => Next::Due,
-            None => Next::Gone,
-        }
-    }
-
-    /// Tries until it is done, we are stopped, or the delivery is not ours any more.
-    async fn until_settled(&self, held: &Held, mut work: Work) {
+        let mut left = None;
         loop {
-            let settled = match &mut work {
-                Work::SendOn(rest) => self.settler.send_on(held, *rest).await,
-                Work::Unpack(messages) => self.settler.unpack(held, messages).await,
-            };
-            match settled {
-                Ok(()) => return self.shelf.remove(held),
+            match self.go_on(&held, &mut left).await {
+                Ok(Now::Gone) => return self.shelf.remove(&held),
+                Ok(Now::Due) => return self.shelf.offer(&held),
+                Ok(Now::Stopped) => break,
                 Err(QueueError::LeaseLost) => return,
                 Err(QueueError::Unavailable(_) | QueueError::Refused(_)) => {
                     if self.stop.run_until_cancelled(sleep(COPY_AGAIN)).await.is_none() {
-                        return;
+                        break;
                     }
                 }
             }
+        }
+        let giving = async {
+            match parcel::is_parcel(&held.properties) {
+                true => self.settler.give_parcel_back(&held).await,
+                false => self.settler.give_back_unworked(&held).await,
+            }
+        };
+        // What cannot be given back now goes back with the channel.
+        let _given = timeout(GIVE_BACK_LIMIT, giving).await;
+        self.shelf.remove(&held);
+    }
+
+    /// One try. What of a parcel is not on the queue yet is `left` for the next.
+    async fn go_on(&self, held: &Held, left: &mut Option<Vec<Packed>>) -> Result<Now, QueueError> {
+        let rest = self.settler.rest_of(held);
+        if rest > SHORT_REST {
+            self.settler.send_on(held, rest).await?;
+            return Ok(Now::Gone);
+        }
+        if self.stop.run_until_cancelled(sleep(rest)).await.is_none() {
+            return Ok(Now::Stopped);
+        }
+        if !parcel::is_parcel(&held.properties) {
+            return Ok(Now::Due);
+        }
+        let wait = if left.is_none() { self.wait(held) } else { Duration::ZERO };
+        if !wait.is_zero() {
+            self.settler.keep_away(held, wait).await?;
+            return Ok(Now::Gone);
+        }
+        let Some(_one) = self.stop.run_until_cancelled(self.unpacking.acquire()).await else {
+            return Ok(Now::Stopped);
+        };
+        let messages = match left.take().map_or_else(|| parcel::unpack(&held.body), Ok) {
+            Ok(messages) => messages,
+            Err(error) => {
+                tracing::warn!("what says that it is a parcel is none, and is taken for a task: {error}");
+                return Ok(Now::Due);
+            }
+        };
+        let rest = left.insert(self.settler.unpack(messages).await);
+        if !rest.is_empty() {
+            // In hand it would take the place of what makes room on the queue.
+            self.settler.pack_again(held, rest, QUEUE_IS_FULL).await?;
+            rest.clear();
+        }
+        self.settler.end(held).await?;
+        Ok(Now::Gone)
+    }
+
+    /// How long the messages of a parcel have to wait yet.
+    fn wait(&self, held: &Held) -> Duration {
+        match (self.room.get(), parcel::contents(&held.properties)) {
+            (Some(room), (Some(team), count)) => room.wait(&team, count),
+            (None, _) | (_, (None, _)) => Duration::ZERO,
         }
     }
 }

@@ -15,11 +15,11 @@ use super::connection::answered;
 use super::headers::{self, ATTEMPTS, DETAIL, FAILED_AT, NOT_BEFORE, OwnHeader, QUEUE, REASON, UNFINISHED};
 use super::ladder::tier_for;
 use super::outbox::{Letter, Outbox};
-use super::packing::{Packing, PutOff};
+use super::packing::{self, Packing, PutOff};
 use super::parcel::{self, Packed};
 use super::shelf::Held;
 use super::topology::Queues;
-use super::trouble::Trouble;
+use crate::domain::message::whose;
 use crate::domain::settlement::{DeadLetter, Settlement};
 use crate::ports::crash;
 use crate::ports::queue::QueueError;
@@ -80,6 +80,11 @@ impl Settler {
         self.replace(held, self.queues.tier(tier_for(rest)), &own).await
     }
 
+    /// Lets a parcel wait longer than it had to.
+    pub(super) async fn keep_away(&self, held: &Held, delay: Duration) -> Result<(), QueueError> {
+        self.copy_after(held, delay, carried(held, 0)).await
+    }
+
     /// Returns how long `held` has to wait until it is due.
     pub(super) fn rest_of(&self, held: &Held) -> Duration {
         let rest = due(held).map_or(0, |due| due.saturating_sub(millis_now()));
@@ -92,33 +97,43 @@ impl Settler {
             return Err(QueueError::LeaseLost);
         }
         let properties = headers::copied(&held.properties, &carried(held, held.unfinished));
+        let team = whose(&held.body, &headers::attributes(&held.properties));
         let message = Packed { properties, body: held.body.clone() };
         let tier = self.queues.tier(tier_for(delay));
-        self.packing.send(PutOff { tier, due: due_after(delay), message }).await?;
+        self.packing.send(PutOff { tier, due: due_after(delay), team, message }).await?;
         crash::point("message-copied");
         acknowledge(held).await
     }
 
-    /// Puts the messages of a parcel back on the task queue, each as it was before it was put off, and takes those out of
-    /// `messages` that lie there: called again after a failure it sends only the rest.
-    pub(super) async fn unpack(&self, held: &Held, messages: &mut Vec<Packed>) -> Result<(), QueueError> {
-        if held.acker.poisoned() {
-            return Err(QueueError::LeaseLost);
-        }
-        let sending = std::mem::take(messages).into_iter().map(async |message| {
+    /// Puts the messages of a parcel back on the task queue, each as it was before it was put off, and returns those for which the
+    /// broker has no room or no ear.
+    pub(super) async fn unpack(&self, messages: Vec<Packed>) -> Vec<Packed> {
+        let sending = messages.into_iter().map(async |message| {
             let own = headers::kept(&message.properties, headers::count(&message.properties, UNFINISHED));
             let properties = headers::copied(&message.properties, &own);
             let letter = Letter::to_queue(self.queues.task.clone(), properties, message.body.clone());
-            self.outbox.publish(&letter).await.map_err(|trouble| (message, trouble))
+            let sent = self.outbox.publish(&letter).await;
+            sent.is_err().then_some(message)
         });
-        let mut failure: Result<(), Trouble> = Ok(());
-        for (message, trouble) in join_all(sending).await.into_iter().filter_map(Result::err) {
-            messages.push(message);
-            failure = Err(trouble);
-        }
-        failure?;
+        join_all(sending).await.into_iter().flatten().collect()
+    }
+
+    /// Sends what is left of a parcel to a tier again, as a parcel.
+    pub(super) async fn pack_again(&self, held: &Held, left: &[Packed], delay: Duration) -> Result<(), QueueError> {
+        let (team, _) = parcel::contents(&held.properties);
+        let letter = packing::parcel(self.queues.tier(tier_for(delay)), due_after(delay), team.as_ref(), left)?;
+        Ok(self.outbox.publish(&letter).await?)
+    }
+
+    /// Ends a delivery of which everything is in a queue again.
+    pub(super) async fn end(&self, held: &Held) -> Result<(), QueueError> {
         crash::point("message-copied");
         acknowledge(held).await
+    }
+
+    /// Gives a parcel back as it is: what the broker counts by that means nothing for it.
+    pub(super) async fn give_parcel_back(&self, held: &Held) -> Result<(), QueueError> {
+        requeue(held).await
     }
 
     async fn copy_after(&self, held: &Held, delay: Duration, mut own: Vec<OwnHeader>) -> Result<(), QueueError> {
@@ -143,7 +158,7 @@ impl Settler {
 /// The headers of ours that a copy keeps when nothing is counted.
 fn carried(held: &Held, unfinished: u32) -> Vec<OwnHeader> {
     let mut own = headers::kept(&held.properties, unfinished);
-    own.extend(parcel::mark(&held.properties));
+    own.extend(parcel::marks(&held.properties));
     own
 }
 

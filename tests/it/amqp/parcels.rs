@@ -1,17 +1,22 @@
 //! Messages that are put off together travel in parcels, and come back one by one, as they were.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::SeqCst;
 use std::time::Duration;
 
 use futures::future::join_all;
 use lapin::BasicProperties;
 use lapin::types::{AMQPValue, ByteArray};
 use longshore::adapters::amqp::{AmqpOptions, AmqpQueue};
+use longshore::domain::id::TeamId;
 use longshore::domain::settlement::Settlement;
-use longshore::ports::queue::{Delivery, Message, Outgoing, Queue};
-use tokio::time::sleep;
+use longshore::ports::queue::{Delivery, Message, Outgoing, Queue, Room};
+use tokio::time::{Instant, sleep};
 
 use super::bench::{Bench, becomes, outgoing, send, table, take, text};
+use crate::bed;
 
 const MANY: usize = 200;
 
@@ -46,7 +51,7 @@ async fn many_wait_in_few_parcels_and_come_back_as_they_were() {
     let first = take(&queue, MANY).await;
     put_off(&queue, &first, Duration::from_secs(1)).await;
     let depth = queue.depth().await.unwrap();
-    assert!((1..=10).contains(&depth.total()), "{MANY} messages are {depth:?}");
+    assert!((1..=30).contains(&depth.total()), "{MANY} messages are {depth:?}");
     let again = take(&queue, MANY).await;
     assert_eq!(by_id(again.clone()), by_id(first));
     for one in &again {
@@ -66,6 +71,7 @@ async fn counts_and_headers_of_every_type_go_into_a_parcel() {
             ("binary", AMQPValue::ByteArray(ByteArray::from(&[0xff, 0xfe][..]))),
             ("team", text("acme")),
             ("nested", AMQPValue::FieldTable(table(&[("deep", text("kept"))]))),
+            ("fraction", AMQPValue::Double(1.0 / 3.0)),
             ("longshore-attempts", AMQPValue::LongLongInt(3)),
             ("longshore-unfinished", AMQPValue::LongLongInt(2)),
         ]);
@@ -87,27 +93,11 @@ async fn counts_and_headers_of_every_type_go_into_a_parcel() {
         let headers = got.delivery.properties.headers().clone().unwrap();
         let binary = AMQPValue::ByteArray(ByteArray::from(&[0xff, 0xfe][..]));
         assert_eq!(headers.inner().get("binary"), Some(&binary));
+        assert_eq!(headers.inner().get("fraction"), Some(&AMQPValue::Double(1.0 / 3.0)));
         assert!(matches!(headers.inner().get("nested"), Some(AMQPValue::FieldTable(_))));
         assert_eq!(got.delivery.properties.priority(), &Some(4));
         assert_eq!(got.delivery.properties.expiration(), &None, "a waiting message does not expire");
     }
-}
-
-/// A fraction may not come out of JSON as it went in.
-#[tokio::test]
-async fn a_message_with_a_fraction_travels_alone() {
-    let bench = Bench::new().await;
-    let queue = wide(&bench);
-    queue.depth().await.unwrap();
-    for number in 0..4 {
-        let headers = table(&[("x", AMQPValue::Double(f64::from(number) / 3.0))]);
-        let id = number.to_string();
-        bench.publish(BasicProperties::default().with_message_id(id.into()).with_headers(headers), b"body").await;
-    }
-    let first = take(&queue, 4).await;
-    put_off(&queue, &first, Duration::from_secs(1)).await;
-    assert_eq!(queue.depth().await.unwrap().total(), 4);
-    assert_eq!(by_id(take(&queue, 4).await), by_id(first));
 }
 
 /// While many are put off, more are taken at once; and no longer than that.
@@ -176,10 +166,64 @@ async fn what_cannot_be_unpacked_is_handed_out() {
     let bench = Bench::new().await;
     let queue = wide(&bench);
     queue.depth().await.unwrap();
-    let headers = table(&[("longshore-parcel", AMQPValue::LongLongInt(2))]);
-    bench.publish(BasicProperties::default().with_headers(headers), b"\0\0\0\x02{}\0\0\0\x09short").await;
-    let taken = take(&queue, 1).await;
-    assert_eq!(&taken[0].message.body[..], b"\0\0\0\x02{}\0\0\0\x09short");
+    let no_properties_and_no_body = [0, 0, 0, 2, 0, 0, 0, 0, 0, 0];
+    let bodies: [&[u8]; 3] = [b"\0\0\0\x02\0\0\0\0\0\x09short", b"{}", &no_properties_and_no_body.repeat(100_000)];
+    for body in bodies {
+        let headers = table(&[("longshore-parcel", AMQPValue::LongLongInt(2))]);
+        bench.publish(BasicProperties::default().with_headers(headers), body).await;
+        assert_eq!(&take(&queue, 1).await[0].message.body[..], body);
+    }
+}
+
+/// Refuses what the engine has no room for, so many times.
+struct Busy(AtomicUsize);
+
+impl Room for Busy {
+    fn wait(&self, team: &TeamId, count: usize) -> Duration {
+        assert_eq!((team.as_str(), count), ("acme", 32));
+        let is_busy = self.0.try_update(SeqCst, SeqCst, |left| left.checked_sub(1)).is_ok();
+        Duration::from_secs(u64::from(is_busy))
+    }
+}
+
+/// A parcel whose messages would not begin travels on, and counts nothing by it.
+#[tokio::test]
+async fn a_parcel_waits_until_there_is_room_for_its_team() {
+    let bench = Bench::new().await;
+    let queue = wide(&bench);
+    queue.ask(Arc::new(Busy(AtomicUsize::new(2))));
+    let names: Vec<_> = (0..32).map(|number| format!("m{number}")).collect();
+    send(&queue, &names.iter().map(String::as_str).collect::<Vec<_>>()).await;
+    let first = take(&queue, 32).await;
+    let began = Instant::now();
+    put_off(&queue, &first, Duration::from_secs(1)).await;
+    let again = take(&queue, 32).await;
+    assert!(began.elapsed() >= Duration::from_secs(3), "{:?}: its own second and two more", began.elapsed());
+    assert_eq!(by_id(again), by_id(first));
+}
+
+/// Parcels for which the task queue has no room do not keep others from taking from it.
+#[tokio::test]
+async fn a_full_queue_is_emptied_though_parcels_wait_for_it() {
+    let bench = Bench::new().await;
+    let queue = AmqpQueue::new(AmqpOptions { prefetch: 64, ..bench.options() }).unwrap();
+    let names: Vec<_> = (0..64).map(|number| format!("m{number}")).collect();
+    send(&queue, &names.iter().map(String::as_str).collect::<Vec<_>>()).await;
+    put_off(&queue, &take(&queue, 64).await, Duration::from_secs(1)).await;
+    queue.close().await;
+    let policy = format!("/api/policies/%2f/{}", bench.name);
+    let few = format!(r#"{{"pattern":"^{}$","definition":{{"max-length":6}},"apply-to":"queues"}}"#, bench.name);
+    bed::manage_rabbit("PUT", &policy, &few).await;
+    let narrow = AmqpQueue::new(AmqpOptions { prefetch: 4, ..bench.options() }).unwrap();
+    let mut seen = BTreeMap::new();
+    while seen.len() < 64 {
+        let taken = take(&narrow, 1).await;
+        for one in &taken {
+            narrow.settle(&one.lease, &Settlement::Done).await.unwrap();
+        }
+        seen.extend(by_id(taken));
+    }
+    bed::manage_rabbit("DELETE", &policy, "").await;
 }
 
 /// A client that breaks off leaves a parcel to the next; what it had unpacked by then may be there twice.

@@ -99,3 +99,30 @@ async fn a_crowd_of_small_tasks_delays_a_single_one_by_less_than_two_seconds_on_
 async fn a_crowd_of_small_tasks_delays_a_single_one_by_less_than_two_seconds_on_fifo_queues() {
     beside_a_crowd(Setup::FifoS3, sized(20_000, 300), 1, DELAY_MAX).await;
 }
+
+/// How long one team's messages take when nobody else has any.
+async fn crowd_alone(count: usize, lookahead: &str) -> Duration {
+    let mut world = World::new(Setup::AmqpS3).await;
+    world.set("QUEUE__LOOKAHEAD", lookahead);
+    let mut draw = Draw::new(22, &world.origin);
+    let crowd: Vec<Sent> = (0..count).map(|_| draw.many_of("acme", 1)).collect();
+    world.send(&crowd).await;
+    let mut worker = world.worker();
+    worker.works(Duration::from_secs(30)).await;
+    let began = Instant::now();
+    world.announced(&crowd, Duration::from_secs(300)).await;
+    let took = began.elapsed();
+    worker.kill();
+    world.clear().await;
+    took
+}
+
+/// Looking past messages moves them away and back; a team that has the queue to itself pays for that with work.
+#[tokio::test(flavor = "multi_thread")]
+async fn looking_ahead_costs_a_team_that_is_alone_little_on_rabbitmq() {
+    let count = sized(5_000, 500);
+    let without = crowd_alone(count, "0").await;
+    let with = crowd_alone(count, "20000").await;
+    eprintln!("── {count} messages of one team: {without:?} without looking ahead, {with:?} with it");
+    assert!(with <= without.mul_f64(1.5) + Duration::from_secs(2), "{without:?} without, {with:?} with");
+}

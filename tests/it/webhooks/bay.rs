@@ -12,7 +12,6 @@ use longshore::adapters::local::{LocalDatabase, LocalQueue, LocalQueueOptions};
 use longshore::ports::queue::{Outgoing, Queue};
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{Instant, sleep};
 
 use super::receiver::{Receiver, secret};
@@ -257,30 +256,15 @@ pub(super) struct VirtualHost(String);
 
 impl VirtualHost {
     async fn new(name: &str) -> Self {
-        manage("PUT", &format!("/api/vhosts/{name}"), "").await;
+        bed::manage_rabbit("PUT", &format!("/api/vhosts/{name}"), "").await;
         let all = r#"{"configure":".*","write":".*","read":".*"}"#;
-        manage("PUT", &format!("/api/permissions/{name}/guest"), all).await;
+        bed::manage_rabbit("PUT", &format!("/api/permissions/{name}/guest"), all).await;
         Self(name.to_owned())
     }
 
     pub(super) async fn drop(self) {
-        manage("DELETE", &format!("/api/vhosts/{}", self.0), "").await;
+        bed::manage_rabbit("DELETE", &format!("/api/vhosts/{}", self.0), "").await;
     }
-}
-
-/// Asks the broker's management.
-async fn manage(method: &str, target: &str, body: &str) {
-    let address = bed::rabbit_management_url().trim_start_matches("http://");
-    let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
-    let length = body.len();
-    let request = format!(
-        "{method} {target} HTTP/1.1\r\nHost: {address}\r\nAuthorization: Basic Z3Vlc3Q6Z3Vlc3Q=\r\n\
-         Content-Type: application/json\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}"
-    );
-    stream.write_all(request.as_bytes()).await.unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).await.unwrap();
-    assert!(answer.starts_with("HTTP/1.1 2"), "{method} {target}: {answer}");
 }
 
 impl SqsQueues {
