@@ -19,12 +19,13 @@ use super::trouble::Trouble;
 use crate::domain::id::TeamId;
 
 /// How many parcels are under way at once.
-const CARRIERS_MAX: usize = 16;
+const CARRIERS_MAX: usize = 8;
 
 /// How long a carrier waits for more before it goes: a moment beside the second and more that a message is put off.
 const FILLS_FOR: Duration = Duration::from_millis(5);
 
-/// When parcels are full there is a crowd, and for so long after the last one.
+/// With so many messages in a parcel, or half of the bytes that it may have, there is a crowd, and for so long after the last one.
+const CROWD: usize = 32;
 const CROWD_FOR: Duration = Duration::from_secs(2);
 
 /// How many milliseconds before or after the first message of a parcel its others may be due. It is due with the last of them, so
@@ -100,14 +101,14 @@ impl Packing {
             sleep(FILLS_FOR).await;
             let Some(batch) = self.state().next_batch() else { return };
             let bytes: usize = batch.iter().map(|waiting| waiting.put_off.bytes()).sum();
-            let is_full = batch.len() == parcel::MESSAGES_MAX || (batch.len() > 1 && bytes > parcel::BYTES_MAX / 2);
+            let is_large = batch.len() >= CROWD || (batch.len() > 1 && bytes > parcel::BYTES_MAX / 2);
             let (messages, told): (Vec<PutOff>, Vec<_>) =
                 batch.into_iter().map(|Waiting { put_off, told }| (put_off, told)).unzip();
             let sent = match letter(messages) {
                 Ok(letter) => self.outbox.publish(&letter).await,
                 Err(trouble) => Err(trouble),
             };
-            if is_full && sent.is_ok() {
+            if is_large && sent.is_ok() {
                 self.state().crowd = Some(Instant::now());
             }
             for told in told {

@@ -19,9 +19,8 @@ const COUNT: &str = "longshore-parcel";
 /// Whose its messages are; on the parcel itself.
 const TEAM: &str = "longshore-parcel-team";
 
-/// The most that travels together, and is taken for a parcel. All of them come back at once, so it is half of the usual places for
-/// messages. The bytes are those of the parcel's body, so a larger message goes alone.
-pub(super) const MESSAGES_MAX: usize = 32;
+/// The most that travels together, and is taken for a parcel. The bytes are those of the parcel's body, so a larger message goes alone.
+pub(super) const MESSAGES_MAX: usize = 128;
 pub(super) const BYTES_MAX: usize = 64 * 1024;
 
 /// A message in a parcel.

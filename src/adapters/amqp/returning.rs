@@ -20,6 +20,12 @@ const SHORT_REST: Duration = Duration::from_millis(250);
 /// How long a copy that could not be made waits for the next try.
 const COPY_AGAIN: Duration = Duration::from_secs(2);
 
+/// How many messages of a parcel are brought back at once: half of the usual places for messages. The others go on as a parcel.
+const AT_ONCE: usize = 32;
+
+/// How long those wait.
+const NEXT_SOME: Duration = Duration::from_secs(1);
+
 /// How long what is left of a parcel waits that does not fit onto the queue.
 const QUEUE_IS_FULL: Duration = Duration::from_secs(5);
 
@@ -111,17 +117,20 @@ impl Returning {
         let Some(_one) = self.stop.run_until_cancelled(self.unpacking.acquire()).await else {
             return Ok(Now::Stopped);
         };
-        let messages = match left.take().map_or_else(|| parcel::unpack(&held.body), Ok) {
+        let mut messages = match left.take().map_or_else(|| parcel::unpack(&held.body), Ok) {
             Ok(messages) => messages,
             Err(error) => {
                 tracing::warn!("what says that it is a parcel is none, and is taken for a task: {error}");
                 return Ok(Now::Due);
             }
         };
+        let others = messages.split_off(messages.len().min(AT_ONCE));
         let rest = left.insert(self.settler.unpack(messages).await);
+        let wait = if rest.is_empty() { NEXT_SOME } else { QUEUE_IS_FULL };
+        rest.extend(others);
         if !rest.is_empty() {
             // In hand it would take the place of what makes room on the queue.
-            self.settler.pack_again(held, rest, QUEUE_IS_FULL).await?;
+            self.settler.pack_again(held, rest, wait).await?;
             rest.clear();
         }
         self.settler.end(held).await?;
@@ -131,7 +140,7 @@ impl Returning {
     /// How long the messages of a parcel have to wait yet.
     fn wait(&self, held: &Held) -> Duration {
         match (self.room.get(), parcel::contents(&held.properties)) {
-            (Some(room), (Some(team), count)) => room.wait(&team, count),
+            (Some(room), (Some(team), count)) => room.wait(&team, count.min(AT_ONCE)),
             (None, _) | (_, (None, _)) => Duration::ZERO,
         }
     }

@@ -117,12 +117,13 @@ async fn crowd_alone(count: usize, lookahead: &str) -> Duration {
     took
 }
 
-/// Looking past messages moves them away and back; a team that has the queue to itself pays for that with work.
+/// Looking past messages moves them away and back, and a quarter of the places is kept for others: so a team that has the queue to
+/// itself takes a third longer, and what the moves cost.
 #[tokio::test(flavor = "multi_thread")]
 async fn looking_ahead_costs_a_team_that_is_alone_little_on_rabbitmq() {
     let count = sized(5_000, 500);
     let without = crowd_alone(count, "0").await;
     let with = crowd_alone(count, "20000").await;
     eprintln!("── {count} messages of one team: {without:?} without looking ahead, {with:?} with it");
-    assert!(with <= without.mul_f64(1.5) + Duration::from_secs(2), "{without:?} without, {with:?} with");
+    assert!(with <= without.mul_f64(1.8) + Duration::from_secs(2), "{without:?} without, {with:?} with");
 }
