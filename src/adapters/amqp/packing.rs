@@ -100,7 +100,7 @@ impl Packing {
         loop {
             sleep(FILLS_FOR).await;
             let Some(batch) = self.state().next_batch() else { return };
-            let bytes: usize = batch.iter().map(|waiting| waiting.put_off.bytes()).sum();
+            let bytes: usize = batch.iter().map(|waiting| waiting.put_off.message.bytes_at_most()).sum();
             let is_large = batch.len() >= CROWD || (batch.len() > 1 && bytes > parcel::BYTES_MAX / 2);
             let (messages, told): (Vec<PutOff>, Vec<_>) =
                 batch.into_iter().map(|Waiting { put_off, told }| (put_off, told)).unzip();
@@ -135,13 +135,13 @@ impl State {
             self.carriers -= 1;
             return None;
         };
-        let mut bytes = first.put_off.bytes();
+        let mut bytes = first.put_off.message.bytes_at_most();
         let mut batch = vec![first];
         let mut next = 0;
         while batch.len() < parcel::MESSAGES_MAX && next < self.waiting.len() {
             let one = &self.waiting[next].put_off;
-            if one.may_go_with(&batch[0].put_off) && bytes + one.bytes() <= parcel::BYTES_MAX {
-                bytes += one.bytes();
+            if one.may_go_with(&batch[0].put_off) && bytes + one.message.bytes_at_most() <= parcel::BYTES_MAX {
+                bytes += one.message.bytes_at_most();
                 batch.extend(self.waiting.remove(next));
             } else {
                 next += 1;
@@ -154,11 +154,6 @@ impl State {
 impl PutOff {
     fn may_go_with(&self, first: &Self) -> bool {
         self.tier == first.tier && self.team == first.team && self.due.abs_diff(first.due) <= SPREAD_MILLIS
-    }
-
-    /// What it takes in a parcel, and some bytes more.
-    fn bytes(&self) -> usize {
-        self.message.body.len() + headers::bytes(&self.message.properties)
     }
 }
 
@@ -229,6 +224,28 @@ mod tests {
         assert_eq!(batches(mixed.collect()), [5, 5]);
         let large = (0..5).map(|_| put_off("1s", 1_000, 25_000));
         assert_eq!(batches(large.collect()), [2, 2, 1]);
+    }
+
+    /// However much of a parcel its messages fill, who receives it takes it for one.
+    #[test]
+    fn what_is_packed_is_a_parcel_whatever_its_size() {
+        for bytes in (300..700).step_by(7) {
+            let mut state = State::default();
+            let mut words = Vec::new();
+            for _ in 0..300 {
+                let mut one = put_off("1s", 1_000, bytes);
+                let plain = BasicProperties::default().with_delivery_mode(2).with_priority(1).with_timestamp(1);
+                one.message.properties = plain.with_message_id("an-id".into()).with_headers(Default::default());
+                let (told, word) = oneshot::channel();
+                words.push(word);
+                state.hand_in(Waiting { put_off: one, told });
+            }
+            while let Some(batch) = state.next_batch() {
+                let count = batch.len();
+                let letter = letter(batch.into_iter().map(|waiting| waiting.put_off).collect()).unwrap();
+                assert_eq!(parcel::unpack(&letter.body).unwrap().len(), count, "{count} of {bytes} bytes");
+            }
+        }
     }
 
     #[test]

@@ -68,7 +68,15 @@ pub(super) fn marks_of(team: Option<&TeamId>, count: usize) -> Vec<OwnHeader> {
     marks
 }
 
+/// The bytes that say how long properties and body are.
+const LENGTHS: usize = 2 * size_of::<u32>();
+
 impl Packed {
+    /// At least as many bytes as the message takes in a parcel.
+    pub(super) fn bytes_at_most(&self) -> usize {
+        LENGTHS + headers::bytes(&self.properties) + self.body.len()
+    }
+
     /// The message as it stands in a parcel.
     ///
     /// # Errors
@@ -77,7 +85,7 @@ impl Packed {
         let mut buffer = vec![0; headers::bytes(&self.properties)];
         let (_, length) = cookie_factory::r#gen(gen_properties(&self.properties), Cursor::new(&mut buffer[..]))?;
         let properties = &buffer[..usize::try_from(length).unwrap_or(usize::MAX)];
-        let mut written = Vec::with_capacity(8 + properties.len() + self.body.len());
+        let mut written = Vec::with_capacity(LENGTHS + properties.len() + self.body.len());
         for part in [properties, &self.body] {
             let length = u32::try_from(part.len()).expect("a queue's message is far below 4 GiB");
             written.extend_from_slice(&length.to_be_bytes());
@@ -155,6 +163,7 @@ mod tests {
     #[test]
     fn messages_come_out_as_they_went_in() {
         assert_eq!(unpack(&parcel_of(&some())).unwrap(), some());
+        assert!(some().iter().all(|message| message.written().unwrap().len() <= message.bytes_at_most()));
         assert_eq!(unpack(&Bytes::new()).unwrap(), []);
     }
 
