@@ -164,9 +164,9 @@ fn run(verb: &str, name: &str) {
 /// # Panics
 /// When it does not do it.
 pub(crate) async fn manage_rabbit(method: &str, target: &str, body: &str) {
-    let address = rabbit_management_url().trim_start_matches("http://");
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
+    let address = rabbit_management_url().trim_start_matches("http://");
     let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
     let length = body.len();
     let request = format!(

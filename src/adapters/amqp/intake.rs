@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 use super::address::Address;
 use super::connection::{Backoff, Link, SharedLink, answered};
 use super::headers;
-use super::returning::Returning;
+use super::returning::{GIVE_BACK_LIMIT, Returning};
 use super::settle::Settler;
 use super::shelf::{Held, Shelf};
 use super::topology::Topology;
@@ -36,9 +36,6 @@ const CROWD_BYTES_MAX: usize = 16 << 20;
 
 /// How often it is looked whether there is a crowd.
 const LOOK_FOR_CROWDS: Duration = Duration::from_millis(100);
-
-/// How long the broker may take to end a consumer, and to take one message back.
-const GIVE_BACK_LIMIT: Duration = Duration::from_secs(5);
 
 /// Consumes one queue.
 pub(super) struct Intake {

@@ -18,6 +18,7 @@ mod ladder;
 mod outbox;
 mod packing;
 mod parcel;
+mod pile;
 mod post;
 mod queue;
 mod returning;

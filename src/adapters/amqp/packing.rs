@@ -9,12 +9,12 @@ use std::time::Duration;
 
 use lapin::BasicProperties;
 use lapin::types::ShortString;
-use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep};
 
 use super::headers::{self, NOT_BEFORE};
 use super::outbox::{Letter, Outbox};
 use super::parcel::{self, Packed};
+use super::pile::{Pile, Waiting};
 use super::trouble::Trouble;
 use crate::domain::id::TeamId;
 
@@ -50,33 +50,28 @@ pub(super) struct Packing {
     state: Mutex<State>,
 }
 
-#[derive(Default)]
 struct State {
-    waiting: VecDeque<Waiting>,
-    carriers: usize,
+    pile: Pile<PutOff>,
     /// When there was a crowd last.
     crowd: Option<Instant>,
     dispersed: Option<Instant>,
 }
 
-/// A message, and who waits for word of it.
-struct Waiting {
-    put_off: PutOff,
-    told: oneshot::Sender<Result<(), Trouble>>,
-}
-
 impl Packing {
     pub(super) fn new(outbox: Arc<Outbox>) -> Arc<Self> {
-        Arc::new(Self { outbox, state: Mutex::default() })
+        Arc::new(Self {
+            outbox,
+            state: Mutex::new(State { pile: Pile::new(CARRIERS_MAX), crowd: None, dispersed: None }),
+        })
     }
 
     /// Puts a message off; `Ok` once the broker has it safely in its tier. Dropped, it may or may not have gone there.
     pub(super) async fn send(self: &Arc<Self>, put_off: PutOff) -> Result<(), Trouble> {
-        let (told, word) = oneshot::channel();
-        if self.state().hand_in(Waiting { put_off, told }) {
+        let (word, wanted) = self.state().pile.hand_in(put_off);
+        if wanted {
             tokio::spawn(Arc::clone(self).carry());
         }
-        word.await.unwrap_or_else(|_| Err(Trouble::Away("the worker ended before the broker answered".to_owned())))
+        word.heard().await
     }
 
     /// Whether many messages are being put off just now.
@@ -99,11 +94,11 @@ impl Packing {
     async fn carry(self: Arc<Self>) {
         loop {
             sleep(FILLS_FOR).await;
-            let Some(batch) = self.state().next_batch() else { return };
-            let bytes: usize = batch.iter().map(|waiting| waiting.put_off.message.bytes_at_most()).sum();
+            let Some(batch) = self.state().pile.next_batch(add_fitting) else { return };
+            let bytes: usize = batch.iter().map(|waiting| waiting.what.message.bytes_at_most()).sum();
             let is_large = batch.len() >= CROWD || (batch.len() > 1 && bytes > parcel::BYTES_MAX / 2);
             let (messages, told): (Vec<PutOff>, Vec<_>) =
-                batch.into_iter().map(|Waiting { put_off, told }| (put_off, told)).unzip();
+                batch.into_iter().map(|Waiting { what, told }| (what, told)).unzip();
             let sent = match letter(messages) {
                 Ok(letter) => self.outbox.publish(&letter).await,
                 Err(trouble) => Err(trouble),
@@ -118,36 +113,19 @@ impl Packing {
     }
 }
 
-impl State {
-    /// Takes a message; true when one more carrier is wanted.
-    fn hand_in(&mut self, waiting: Waiting) -> bool {
-        self.waiting.push_back(waiting);
-        let wanted = self.carriers < CARRIERS_MAX;
-        self.carriers += usize::from(wanted);
-        wanted
-    }
-
-    /// What a carrier takes next: the first that waits, and what may go with it. With nothing it ends.
-    fn next_batch(&mut self) -> Option<Vec<Waiting>> {
-        // Nobody waits for some of them any more.
-        self.waiting.retain(|waiting| !waiting.told.is_closed());
-        let Some(first) = self.waiting.pop_front() else {
-            self.carriers -= 1;
-            return None;
-        };
-        let mut bytes = first.put_off.message.bytes_at_most();
-        let mut batch = vec![first];
-        let mut next = 0;
-        while batch.len() < parcel::MESSAGES_MAX && next < self.waiting.len() {
-            let one = &self.waiting[next].put_off;
-            if one.may_go_with(&batch[0].put_off) && bytes + one.message.bytes_at_most() <= parcel::BYTES_MAX {
-                bytes += one.message.bytes_at_most();
-                batch.extend(self.waiting.remove(next));
-            } else {
-                next += 1;
-            }
+/// Adds what may go with the first of a batch and fits.
+fn add_fitting(batch: &mut Vec<Waiting<PutOff>>, others: &mut VecDeque<Waiting<PutOff>>) {
+    let mut bytes: usize = batch.iter().map(|waiting| waiting.what.message.bytes_at_most()).sum();
+    let mut next = 0;
+    while batch.len() < parcel::MESSAGES_MAX && next < others.len() {
+        let one = &others[next].what;
+        let with_it = bytes + one.message.bytes_at_most();
+        if one.may_go_with(&batch[0].what) && with_it <= parcel::BYTES_MAX {
+            bytes = with_it;
+            batch.extend(others.remove(next));
+        } else {
+            next += 1;
         }
-        Some(batch)
     }
 }
 
@@ -187,6 +165,7 @@ pub(super) fn parcel(
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
+    use lapin::types::FieldTable;
 
     use super::*;
 
@@ -195,65 +174,45 @@ mod tests {
         PutOff { tier: tier.into(), due, team: None, message }
     }
 
-    /// The sizes of the batches in which these go, and who waits for word.
-    fn batches(all: Vec<PutOff>) -> Vec<usize> {
-        let mut state = State::default();
-        let mut words = Vec::new();
-        for put_off in all {
-            let (told, word) = oneshot::channel();
-            words.push(word);
-            state.hand_in(Waiting { put_off, told });
-        }
-        let sizes = std::iter::from_fn(|| state.next_batch().map(|batch| batch.len()));
-        sizes.collect()
+    /// The batches in which these go.
+    fn batches(all: impl IntoIterator<Item = PutOff>) -> Vec<Vec<PutOff>> {
+        let mut pile = Pile::new(1);
+        let _words: Vec<_> = all.into_iter().map(|put_off| pile.hand_in(put_off).0).collect();
+        let next = std::iter::from_fn(|| pile.next_batch(add_fitting));
+        next.map(|batch| batch.into_iter().map(|waiting| waiting.what).collect()).collect()
+    }
+
+    fn sizes(all: impl IntoIterator<Item = PutOff>) -> Vec<usize> {
+        batches(all).iter().map(Vec::len).collect()
     }
 
     #[test]
     fn what_is_due_together_goes_together() {
-        let one_second = (0..300).map(|nth| put_off("1s", 1_000 + nth, 100));
-        let [full, rest] = [parcel::MESSAGES_MAX, 300 % parcel::MESSAGES_MAX];
-        let sizes = batches(one_second.collect());
-        assert!(sizes.iter().rev().skip(1).all(|size| *size == full) && sizes.last() == Some(&rest), "{sizes:?}");
-        let spread = (0..4).map(|nth| put_off("1s", 1_000 + nth * 300, 100));
-        assert_eq!(batches(spread.collect()), [2, 2]);
+        assert_eq!(sizes((0..300).map(|nth| put_off("1s", 1_000 + nth, 100))), [128, 128, 44]);
+        assert_eq!(sizes((0..4).map(|nth| put_off("1s", 1_000 + nth * 300, 100))), [2, 2]);
     }
 
     #[test]
     fn other_tiers_and_large_bodies_do_not_hold_up_what_may_go() {
-        let mixed = (0..10).map(|nth| put_off(if nth % 2 == 0 { "1s" } else { "5s" }, 1_000, 100));
-        assert_eq!(batches(mixed.collect()), [5, 5]);
-        let large = (0..5).map(|_| put_off("1s", 1_000, 25_000));
-        assert_eq!(batches(large.collect()), [2, 2, 1]);
+        let tier = |nth| if nth % 2 == 0 { "1s" } else { "5s" };
+        assert_eq!(sizes((0..10).map(|nth| put_off(tier(nth), 1_000, 100))), [5, 5]);
+        assert_eq!(sizes((0..5).map(|_| put_off("1s", 1_000, 25_000))), [2, 2, 1]);
     }
 
     /// However much of a parcel its messages fill, who receives it takes it for one.
     #[test]
     fn what_is_packed_is_a_parcel_whatever_its_size() {
         for bytes in (300..700).step_by(7) {
-            let mut state = State::default();
-            let mut words = Vec::new();
-            for _ in 0..300 {
+            let many = (0..300).map(|_| {
                 let mut one = put_off("1s", 1_000, bytes);
                 let plain = BasicProperties::default().with_delivery_mode(2).with_priority(1).with_timestamp(1);
-                one.message.properties = plain.with_message_id("an-id".into()).with_headers(Default::default());
-                let (told, word) = oneshot::channel();
-                words.push(word);
-                state.hand_in(Waiting { put_off: one, told });
-            }
-            while let Some(batch) = state.next_batch() {
-                let count = batch.len();
-                let letter = letter(batch.into_iter().map(|waiting| waiting.put_off).collect()).unwrap();
+                one.message.properties = plain.with_message_id("an-id".into()).with_headers(FieldTable::default());
+                one
+            });
+            for batch in batches(many) {
+                let (count, letter) = (batch.len(), letter(batch).unwrap());
                 assert_eq!(parcel::unpack(&letter.body).unwrap().len(), count, "{count} of {bytes} bytes");
             }
         }
-    }
-
-    #[test]
-    fn what_nobody_waits_for_any_more_stays_behind() {
-        let mut state = State::default();
-        let (told, word) = oneshot::channel();
-        state.hand_in(Waiting { put_off: put_off("1s", 0, 1), told });
-        drop(word);
-        assert!(state.next_batch().is_none());
     }
 }

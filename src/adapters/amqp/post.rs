@@ -14,10 +14,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use futures::future::try_join_all;
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
 use lapin::{Channel, Confirmation};
-use tokio::sync::oneshot;
 
 use super::connection::{SharedLink, answered};
 use super::outbox::Letter;
+use super::pile::{Pile, Waiting};
 use super::trouble::Trouble;
 
 /// How many channels carry letters at once.
@@ -33,32 +33,24 @@ pub(super) struct Post {
     counter: Mutex<Counter>,
 }
 
-#[derive(Default)]
 struct Counter {
-    waiting: VecDeque<Waiting>,
-    carriers: usize,
+    pile: Pile<Letter>,
     /// Channels that nobody uses just now.
     idle: Vec<Channel>,
 }
 
-/// A letter, and who waits for word of it.
-struct Waiting {
-    letter: Letter,
-    told: oneshot::Sender<Result<(), Trouble>>,
-}
-
 impl Post {
     pub(super) fn new(link: SharedLink) -> Arc<Self> {
-        Arc::new(Self { link, counter: Mutex::default() })
+        Arc::new(Self { link, counter: Mutex::new(Counter { pile: Pile::new(CARRIERS_MAX), idle: Vec::new() }) })
     }
 
     /// Publishes `letter`; `Ok` once the broker has it safely in a queue. Dropped, it may or may not have gone out.
     pub(super) async fn publish(self: &Arc<Self>, letter: Letter) -> Result<(), Trouble> {
-        let (told, word) = oneshot::channel();
-        if self.counter().hand_in(Waiting { letter, told }) {
+        let (word, wanted) = self.counter().pile.hand_in(letter);
+        if wanted {
             tokio::spawn(Arc::clone(self).carry());
         }
-        word.await.unwrap_or_else(|_| Err(Trouble::Away("the worker ended before the broker answered".to_owned())))
+        word.heard().await
     }
 
     fn counter(&self) -> MutexGuard<'_, Counter> {
@@ -68,7 +60,7 @@ impl Post {
     /// Carries batches until nothing waits.
     async fn carry(self: Arc<Self>) {
         loop {
-            let Some(batch) = self.counter().next_batch() else { return };
+            let Some(batch) = self.counter().pile.next_batch(add_letters) else { return };
             match self.send(&batch).await {
                 Ok(confirmations) => tell(batch, &confirmations),
                 Err(trouble) => {
@@ -80,11 +72,11 @@ impl Post {
         }
     }
 
-    async fn send(&self, batch: &[Waiting]) -> Result<Vec<Confirmation>, Trouble> {
+    async fn send(&self, batch: &[Waiting<Letter>]) -> Result<Vec<Confirmation>, Trouble> {
         let channel = self.channel().await?;
         let publishing = async {
             let mut confirms = Vec::with_capacity(batch.len());
-            for Waiting { letter, .. } in batch {
+            for Waiting { what: letter, .. } in batch {
                 let options = BasicPublishOptions { mandatory: letter.mandatory, immediate: false };
                 let (exchange, key) = (letter.exchange.clone(), letter.key.clone());
                 let properties = letter.properties.clone();
@@ -111,38 +103,19 @@ impl Post {
     }
 }
 
-impl Counter {
-    /// Takes a letter; true when one more carrier is wanted.
-    fn hand_in(&mut self, waiting: Waiting) -> bool {
-        self.waiting.push_back(waiting);
-        let wanted = self.carriers < CARRIERS_MAX;
-        self.carriers += usize::from(wanted);
-        wanted
-    }
-
-    /// What a carrier takes next; with nothing it ends.
-    fn next_batch(&mut self) -> Option<Vec<Waiting>> {
-        let (mut batch, mut bytes) = (Vec::new(), 0);
-        while batch.len() < BATCH_MAX
-            && bytes < BATCH_BYTES_MAX
-            && let Some(waiting) = self.waiting.pop_front()
-        {
-            // Nobody waits for it any more.
-            if waiting.told.is_closed() {
-                continue;
-            }
-            bytes += waiting.letter.body.len();
-            batch.push(waiting);
-        }
-        if batch.is_empty() {
-            self.carriers -= 1;
-            return None;
-        }
-        Some(batch)
+/// Adds what fits to a batch.
+fn add_letters(batch: &mut Vec<Waiting<Letter>>, others: &mut VecDeque<Waiting<Letter>>) {
+    let mut bytes: usize = batch.iter().map(|waiting| waiting.what.body.len()).sum();
+    while batch.len() < BATCH_MAX
+        && bytes < BATCH_BYTES_MAX
+        && let Some(waiting) = others.pop_front()
+    {
+        bytes += waiting.what.body.len();
+        batch.push(waiting);
     }
 }
 
-fn tell(batch: Vec<Waiting>, confirmations: &[Confirmation]) {
+fn tell(batch: Vec<Waiting<Letter>>, confirmations: &[Confirmation]) {
     let returned: Vec<_> = confirmations
         .iter()
         .filter_map(|confirmation| match confirmation {
@@ -150,7 +123,7 @@ fn tell(batch: Vec<Waiting>, confirmations: &[Confirmation]) {
             Confirmation::NotRequested => None,
         })
         .collect();
-    for (Waiting { letter, told }, confirmation) in batch.into_iter().zip(confirmations) {
+    for (Waiting { what: letter, told }, confirmation) in batch.into_iter().zip(confirmations) {
         let back = returned.iter().find(|back| back.exchange == letter.exchange && back.routing_key == letter.key);
         let verdict = match back {
             Some(back) => {

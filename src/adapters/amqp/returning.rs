@@ -32,8 +32,8 @@ const QUEUE_IS_FULL: Duration = Duration::from_secs(5);
 /// How many parcels are unpacked at once; the others wait, as they came.
 const UNPACKED_AT_ONCE: usize = 4;
 
-/// How long the broker may take to take one message back.
-const GIVE_BACK_LIMIT: Duration = Duration::from_secs(5);
+/// How long the broker may take to end a consumer, and to take one message back.
+pub(super) const GIVE_BACK_LIMIT: Duration = Duration::from_secs(5);
 
 /// Sends on and unpacks.
 pub(super) struct Returning {
