@@ -4,12 +4,14 @@
 //! when the connection is closed, or breaks. While a call runs, those messages are hidden from others.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use lapin::message::BasicGetMessage;
 use lapin::options::{BasicAckOptions, BasicGetOptions, BasicNackOptions};
 use lapin::types::ShortString;
 use lapin::{BasicProperties, Channel};
+use tokio::time::sleep;
 
 use super::AmqpOptions;
 use super::address::{Address, BadAmqp};
@@ -30,6 +32,11 @@ pub struct AmqpDeadLetters {
     others: Vec<ShortString>,
     outbox: Outbox,
 }
+
+/// How often messages are looked for that were named, and how long after each other: who names them has just looked at them, and a
+/// broker has them in the queue again a moment after it has said so.
+const LOOKS: usize = 4;
+const LOOK_AGAIN: Duration = Duration::from_millis(250);
 
 /// What is done with a chosen message before it leaves the dead-letter queue.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -123,6 +130,19 @@ impl AmqpDeadLetters {
     }
 
     async fn dispose_of(&self, chosen: &Chosen, fate: Fate) -> Result<u64, QueueError> {
+        let mut disposed = self.dispose_once(chosen, fate).await?;
+        let Chosen::Ids(ids) = chosen else { return Ok(disposed) };
+        for _ in 1..LOOKS {
+            if disposed >= ids.len() as u64 {
+                break;
+            }
+            sleep(LOOK_AGAIN).await;
+            disposed += self.dispose_once(chosen, fate).await?;
+        }
+        Ok(disposed)
+    }
+
+    async fn dispose_once(&self, chosen: &Chosen, fate: Fate) -> Result<u64, QueueError> {
         let (link, channel) = self.open().await?;
         let disposed = self.dispose(&channel, chosen, fate).await;
         put_back(link, &channel).await;
