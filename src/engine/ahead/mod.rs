@@ -7,11 +7,16 @@
 //! and a share of what ends, so that a quick flow of small ones costs little more than without. A pure decision; it waits for
 //! nothing.
 
-use std::collections::{BTreeMap, HashMap};
+mod allowance;
+mod team;
+
+use std::collections::HashMap;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
+use self::allowance::Allowance;
+use self::team::Busy;
 use crate::domain::id::TeamId;
 
 /// How much is kept free of those who have more than their share: one place of so many.
@@ -21,35 +26,20 @@ const TIMES_FREE: usize = 3;
 /// The shortest and the longest time for which a message is put off.
 const SHORTEST: Duration = Duration::from_secs(1);
 const LONGEST: Duration = Duration::from_secs(60);
-/// What is believed of a team's pace until it has shown one, and at least, in messages a second. Too quick costs another move,
+/// What is believed of a team's pace until it has shown one, in messages a second. Too quick costs another move,
 /// too slow would keep the team waiting for itself: so a team is believed to be able to do more than it just did, and at first to be
 /// quick where moves cost only work.
 const FIRST_PACE: f64 = 1000.0;
 const FIRST_PACE_IF_PAID: f64 = 100.0;
-const LEAST_PACE: f64 = 20.0;
-const MORE: f64 = 2.0;
-/// What comes back within so long of each other is counted together.
-const TOGETHER: Duration = Duration::from_millis(500);
-/// How long a pace is measured before it is believed.
-const MEASURED_FOR: Duration = Duration::from_secs(1);
 /// How long messages that are brought back are on their way, for a team that ends them at twice its pace: moments that a broker needs
 /// to take them and to give them again.
 const ON_THEIR_WAY: Duration = Duration::from_millis(50);
 /// Messages come back while there is room for one place of so many.
 const SOME: usize = 16;
-/// For so long messages are expected that were brought back.
-const EXPECTED_FOR: Duration = Duration::from_secs(2);
 /// A team that did nothing for so long is forgotten.
 const IDLE: Duration = Duration::from_secs(10 * 60);
 /// Above so many teams the idle ones are looked for.
 const TEAMS_MAX: usize = 4096;
-
-/// The moves that are allowed at once where they are paid for, and those that come with each second and each message that ends.
-/// A move costs a receive, a send and a delete of ten messages each, a whole way of a message two of the three: with these
-/// numbers a busy flow needs less than half a request for a message.
-const ALLOWED_AT_ONCE: f64 = 100.0;
-const ALLOWED_A_SECOND: f64 = 10.0;
-const ALLOWED_AN_END: f64 = 0.2;
 
 /// What it costs to put a message off.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,58 +69,19 @@ pub struct Ahead {
     allowance: Option<Allowance>,
 }
 
+/// The team, which is used just now; those that were not for long are forgotten when there are many.
+fn looked_at<'a>(teams: &'a mut HashMap<TeamId, Busy>, team: &TeamId, first_pace: f64, now: Instant) -> &'a mut Busy {
+    if teams.len() >= TEAMS_MAX {
+        teams.retain(|_, busy| busy.in_hand > 0 || now.duration_since(busy.used) < IDLE);
+    }
+    let busy = teams.entry(team.clone()).or_insert_with(|| Busy::new(first_pace, now));
+    busy.used = now;
+    busy
+}
+
 /// Whether a team that has so many in hand has less than its share while so many of the places are free.
 fn has_share(in_hand: usize, free: usize, places: usize) -> bool {
     in_hand == 0 || free * KEPT_FREE > places || in_hand < free * TIMES_FREE
-}
-
-/// How many moves are left, as of when.
-#[derive(Debug)]
-struct Allowance {
-    left: f64,
-    since: Option<Instant>,
-}
-
-#[derive(Debug)]
-struct Busy {
-    in_hand: usize,
-    /// Messages ended a second, measured from `since` on.
-    pace: f64,
-    ended: u32,
-    since: Instant,
-    /// When the last one that was put off has its turn.
-    last_turn: Instant,
-    away: Away,
-    /// When the last of those that were away and have to wait longer is looked at again.
-    next_look: Instant,
-    expected: Expected,
-    used: Instant,
-}
-
-/// Messages that were brought back and have not come yet.
-#[derive(Debug, Default)]
-struct Expected {
-    count: usize,
-    since: Option<Instant>,
-}
-
-impl Expected {
-    fn add(&mut self, count: usize, now: Instant) {
-        self.count += count;
-        self.since = Some(now);
-    }
-
-    fn arrived(&mut self) {
-        self.count = self.count.saturating_sub(1);
-    }
-
-    /// How many; none when nothing more was for long: another replica has them.
-    fn count(&mut self, now: Instant) -> usize {
-        if self.since.is_none_or(|since| now.duration_since(since) > EXPECTED_FOR) {
-            self.count = 0;
-        }
-        self.count
-    }
 }
 
 impl Ahead {
@@ -139,7 +90,7 @@ impl Ahead {
     pub fn new(places: usize, lookahead: u32, moves: Moves) -> Self {
         let (first_pace, allowance) = match moves {
             Moves::Free => (FIRST_PACE, None),
-            Moves::Paid => (FIRST_PACE_IF_PAID, Some(Allowance { left: ALLOWED_AT_ONCE, since: None })),
+            Moves::Paid => (FIRST_PACE_IF_PAID, Some(Allowance::full())),
         };
         Self { places, lookahead, teams: HashMap::new(), first_pace, allowance }
     }
@@ -147,16 +98,12 @@ impl Ahead {
     /// Decides about a delivery of `team` while `free` places are free. One that begins, as all do unless it `may_go_behind`, is in
     /// hand until [`Ahead::ended`].
     pub fn choose(&mut self, team: &TeamId, free: usize, may_go_behind: bool, now: Instant) -> Choice {
-        if self.teams.len() >= TEAMS_MAX {
-            self.teams.retain(|_, busy| busy.in_hand > 0 || now.duration_since(busy.used) < IDLE);
-        }
-        let places = self.places;
-        let busy = self.teams.entry(team.clone()).or_insert_with(|| Busy::new(self.first_pace, now));
-        busy.used = now;
+        let Self { places, lookahead, teams, first_pace, allowance } = self;
+        let busy = looked_at(teams, team, *first_pace, now);
         busy.expected.arrived();
-        let has_share = has_share(busy.in_hand, free, places);
-        let mut may_move = || self.allowance.as_mut().is_none_or(|allowance| allowance.take(now));
-        if has_share || !may_go_behind || busy.away.count(now) >= self.lookahead || !may_move() {
+        let has_share = has_share(busy.in_hand, free, *places);
+        let mut may_move = || allowance.as_mut().is_none_or(|allowance| allowance.take(now));
+        if has_share || !may_go_behind || busy.away.count(now) >= *lookahead || !may_move() {
             busy.in_hand += 1;
             return Choice::Begin;
         }
@@ -172,8 +119,7 @@ impl Ahead {
     /// looked at evenly, about as many in a second as the team ends, and each within [`LONGEST`].
     pub fn wait(&mut self, team: &TeamId, free: usize, count: usize, now: Instant) -> Duration {
         let places = self.places;
-        let busy = self.teams.entry(team.clone()).or_insert_with(|| Busy::new(self.first_pace, now));
-        busy.used = now;
+        let busy = looked_at(&mut self.teams, team, self.first_pace, now);
         let (expected, pace) = (busy.expected.count(now), busy.pace(now));
         // Until they are there, so many of the team's will have ended.
         let ended = (1..=places).take_while(|count| *count as f64 <= pace * ON_THEIR_WAY.as_secs_f64()).count();
@@ -199,78 +145,14 @@ impl Ahead {
             busy.used = now;
         }
         if let Some(allowance) = &mut self.allowance {
-            allowance.left = (allowance.left + ALLOWED_AN_END).min(ALLOWED_AT_ONCE);
+            allowance.ended();
         }
-    }
-}
-
-impl Allowance {
-    /// Takes a move, if one is left.
-    fn take(&mut self, now: Instant) -> bool {
-        let since = self.since.replace(now).unwrap_or(now);
-        let more = now.duration_since(since).as_secs_f64() * ALLOWED_A_SECOND;
-        self.left = (self.left + more).min(ALLOWED_AT_ONCE);
-        let has_one = self.left >= 1.0;
-        if has_one {
-            self.left -= 1.0;
-        }
-        has_one
-    }
-}
-
-/// How many of a team's messages are away, by when they are back.
-#[derive(Debug, Default)]
-struct Away {
-    count: u32,
-    /// Those that are back by each moment; moments close to each other are one.
-    back: BTreeMap<Instant, u32>,
-}
-
-impl Away {
-    fn add(&mut self, back: Instant, count: u32) {
-        self.count = self.count.saturating_add(count);
-        let near = self.back.range(back..back + TOGETHER).next().map(|(moment, _)| *moment);
-        let there = self.back.entry(near.unwrap_or(back)).or_default();
-        *there = there.saturating_add(count);
-    }
-
-    fn count(&mut self, now: Instant) -> u32 {
-        while let Some(first) = self.back.first_entry().filter(|first| *first.key() <= now) {
-            self.count = self.count.saturating_sub(first.remove());
-        }
-        self.count
-    }
-}
-
-impl Busy {
-    fn new(pace: f64, now: Instant) -> Self {
-        Self {
-            in_hand: 0,
-            pace,
-            ended: 0,
-            since: now,
-            last_turn: now,
-            away: Away::default(),
-            next_look: now,
-            expected: Expected::default(),
-            used: now,
-        }
-    }
-
-    /// Messages a second, lately.
-    fn pace(&mut self, now: Instant) -> f64 {
-        let measured = now.duration_since(self.since);
-        if measured >= MEASURED_FOR {
-            let pace = f64::from(self.ended) / measured.as_secs_f64();
-            self.pace = (self.pace + pace) / 2.0;
-            (self.ended, self.since) = (0, now);
-        }
-        (self.pace * MORE).max(LEAST_PACE)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::team::{EXPECTED_FOR, MORE};
     use super::*;
 
     fn team(name: &str) -> TeamId {
