@@ -51,7 +51,7 @@ async fn many_wait_in_few_parcels_and_come_back_as_they_were() {
     let first = take(&queue, MANY).await;
     put_off(&queue, &first, Duration::from_secs(1)).await;
     let depth = queue.depth().await.unwrap();
-    assert!((1..=30).contains(&depth.total()), "{MANY} messages are {depth:?}");
+    assert!((1..=10).contains(&depth.total()), "{MANY} messages are {depth:?}");
     let again = take(&queue, MANY).await;
     assert_eq!(by_id(again.clone()), by_id(first));
     for one in &again {
@@ -214,7 +214,8 @@ async fn a_full_queue_is_emptied_though_parcels_wait_for_it() {
     let policy = format!("/api/policies/%2f/{}", bench.name);
     let few = format!(r#"{{"pattern":"^{}$","definition":{{"max-length":6}},"apply-to":"queues"}}"#, bench.name);
     bed::manage_rabbit("PUT", &policy, &few).await;
-    let narrow = AmqpQueue::new(AmqpOptions { prefetch: 4, ..bench.options() }).unwrap();
+    // One that is kept in hand would be all that this one ever takes.
+    let narrow = AmqpQueue::new(AmqpOptions { prefetch: 1, prefetch_in_a_crowd: 1, ..bench.options() }).unwrap();
     let mut seen = BTreeMap::new();
     while seen.len() < 64 {
         let taken = take(&narrow, 1).await;
