@@ -35,6 +35,13 @@ CHAPTERS = [
         "restarted, the store refuses and breaks connections, sources break in the middle of bodies, endpoints fail.",
         ["chaos"],
     ),
+    (
+        "One behind a crowd",
+        "A team's tasks are queued, then one of another team: it may take 2 s longer than alone. A standard SQS queue without message "
+        "groups looks past a hundred messages of a busy team at once, so its small tasks are a hundred.",
+        [f"crowd-{setup}" for setup in ("AmqpS3-large", "SqsS3-large", "LocalFile-large")]
+        + [f"crowd-{setup}" for setup in ("AmqpS3-small", "SqsS3-small", "FifoS3-small", "LocalFile-small")],
+    ),
     ("Mutations", "Each is a patch in `tests/mutations`; with it, the named test fails.", ["mutants"]),
 ]
 

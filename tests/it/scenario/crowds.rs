@@ -7,6 +7,7 @@ use tokio::time::{Instant, sleep};
 use super::expect::{End, Sent};
 use super::tasks::Draw;
 use super::world::{Setup, World, sized};
+use crate::proof;
 
 /// How much longer than alone the single one may take.
 const DELAY_MAX: Duration = Duration::from_secs(2);
@@ -54,9 +55,11 @@ async fn beside_a_crowd(setup: Setup, tasks: usize, each: usize, delay_max: Dura
     worker.works(Duration::from_secs(30)).await;
     let beside = takes(&world, &beside).await;
     let done = worker.said().matches(" ended: ").count();
-    eprintln!(
-        "── a single task beside {tasks} of {each} ({setup:?}): alone {alone:?}, beside them {beside:?} and {done} ended"
+    let table = format!(
+        "{setup:?}: {tasks} tasks of {each}, {done} of them ended; the single one took {alone:.2?} alone, {beside:.2?} beside them"
     );
+    eprintln!("── {table}");
+    proof::keep(&format!("crowd-{setup:?}-{}", if each == 1 { "small" } else { "large" }), &table);
     worker.kill();
     assert!(beside <= alone + delay_max, "alone {alone:?}, beside the crowd {beside:?}");
     world.clear().await;
