@@ -111,7 +111,9 @@ impl Store for FileStore {
         let stem = stem.clone();
         self.run(move |place| {
             for key in extensions::candidates(&stem) {
-                if place.bytes_at(&place.path_of(&key)?)?.is_some() {
+                let path = place.path_of(&key)?;
+                if place.bytes_at(&path)?.is_some() {
+                    place.make_name_safe(&path)?;
                     return Ok(Some(key));
                 }
             }
@@ -134,7 +136,10 @@ impl Store for FileStore {
     async fn get(&self, key: &Key, bytes_max: usize) -> Result<Option<Bytes>, StoreError> {
         let path = self.place.path_of(key)?;
         self.run(move |place| match place.opened(&path)? {
-            Some((file, _)) => whole(file, &path, bytes_max).map(Some),
+            Some((file, _)) => {
+                place.make_name_safe(&path)?;
+                whole(file, &path, bytes_max).map(Some)
+            }
             None => Ok(None),
         })
         .await
@@ -188,4 +193,30 @@ fn whole(file: File, path: &Path, bytes_max: usize) -> Result<Bytes, StoreError>
         return Err(StoreError::Corrupt(format!("{path} is larger than the {bytes_max} bytes that are allowed")));
     }
     Ok(content.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Another process may have written it a moment ago, and not come to the disk.
+    #[tokio::test]
+    async fn the_name_of_what_is_found_is_made_safe_before_anybody_builds_on_it() {
+        let root = tempfile::tempdir().expect("a folder");
+        let (writer, reader) =
+            (FileStore::open(root.path()).await.unwrap(), FileStore::open(root.path()).await.unwrap());
+        let (key, stem) = (Key::new("acme/r.json"), Key::new("acme/r"));
+        let meta = ObjectMeta { media_type: "application/json", facts: None };
+        writer.put_if_absent(&key, Bytes::from_static(b"{}"), meta).await.unwrap();
+        let synced = || reader.place.syncs();
+        let before = synced();
+        assert!(reader.get(&key, 10).await.unwrap().is_some());
+        assert_eq!(synced(), before + 1);
+        assert_eq!(reader.find(&stem).await.unwrap(), Some(key.clone()));
+        assert_eq!(synced(), before + 2);
+        assert_eq!(reader.put_if_absent(&key, Bytes::new(), meta).await.unwrap(), Put::Exists);
+        assert_eq!(synced(), before + 3);
+        assert!(reader.get(&Key::new("acme/none.json"), 10).await.unwrap().is_none());
+        assert_eq!(synced(), before + 3);
+    }
 }

@@ -20,6 +20,9 @@ pub(super) struct Folders {
     root: PathBuf,
     known: Mutex<HashSet<PathBuf>>,
     turns: Mutex<HashMap<PathBuf, Arc<Turn>>>,
+    /// How often a folder was asked to be brought to the disk.
+    #[cfg(test)]
+    pub(super) syncs: std::sync::atomic::AtomicU64,
 }
 
 /// One folder that is being brought to the disk, by one thread for all that wait.
@@ -38,7 +41,13 @@ struct TurnState {
 
 impl Folders {
     pub(super) fn new(root: PathBuf) -> Self {
-        Self { root, known: Mutex::default(), turns: Mutex::default() }
+        Self {
+            root,
+            known: Mutex::default(),
+            turns: Mutex::default(),
+            #[cfg(test)]
+            syncs: Default::default(),
+        }
     }
 
     /// Makes `folder` and all between it and the root, safe from power failure.
@@ -73,6 +82,8 @@ impl Folders {
 
     /// Returns once all names that are in `folder` now are on the disk.
     pub(super) fn sync(&self, folder: &Path) -> Result<(), StoreError> {
+        #[cfg(test)]
+        self.syncs.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         let turn = Arc::clone(lock(&self.turns).entry(folder.to_owned()).or_default());
         let answer = turn.take(folder);
         let mut turns = lock(&self.turns);

@@ -111,13 +111,24 @@ impl Place {
         }
     }
 
-    /// The name may be a moment old and not yet safe: whoever is told `Exists` builds on it, so it is made safe here too.
     pub(super) fn found(&self, target: &Path) -> Result<Put, StoreError> {
         if self.bytes_at(target)?.is_none() {
             return Err(failed("write", target)(ErrorKind::IsADirectory.into()));
         }
-        self.folders.sync(parent_of(target))?;
+        self.make_name_safe(target)?;
         Ok(Put::Exists)
+    }
+
+    /// Makes the name of a file that was found safe from power failure. It may be a moment old, and another process's that has not
+    /// done so; whoever is told of it builds on it.
+    pub(super) fn make_name_safe(&self, found: &Path) -> Result<(), StoreError> {
+        self.folders.sync(parent_of(found))
+    }
+
+    /// How often a folder was brought to the disk.
+    #[cfg(test)]
+    pub(super) fn syncs(&self) -> u64 {
+        self.folders.syncs.load(std::sync::atomic::Ordering::Relaxed)
     }
 
     fn written(&self, content: &[u8]) -> Result<Temporary, StoreError> {
