@@ -18,20 +18,19 @@ use crate::ports::teams::Lookup;
 const UNKNOWN_FOR: Duration = Duration::from_secs(30 * 60);
 
 impl Pipeline {
-    /// Hands the completion on, as an event and as a webhook, then lets the message go. Waits as long as a broker is away; what
-    /// nobody takes goes back to the queue and is tried again without end.
+    /// Hands the completion on, as an event and as a webhook, then lets the message go. Waits without end while a broker is
+    /// away; what nobody takes goes back to the queue and is tried again without end.
     pub(super) async fn announce(&self, task: &Task, receipt: &Receipt, delivery: &Delivery) -> Verdict {
         let handing_on = async {
             self.publish(receipt, delivery).await.map_err(|error| error.to_string())?;
             self.hand_webhook_on(task, receipt).await
         };
-        match self.stop.unless_cut(handing_on).await {
-            Some(Ok(())) => Verdict::Settle(Settlement::Done),
-            Some(Err(error)) => {
+        match handing_on.await {
+            Ok(()) => Verdict::Settle(Settlement::Done),
+            Err(error) => {
                 warn!(task.id = %receipt.task_id, team = %receipt.team, error, "a completion was not taken; it is tried again");
                 hand_back(self.wait_by_age(receipt))
             }
-            None => hand_back(Duration::ZERO),
         }
     }
 

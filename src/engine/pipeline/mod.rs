@@ -127,11 +127,13 @@ impl Pipeline {
     /// Leads one task to its receipt and its completion.
     async fn lead(&self, wanted: &Wanted, run: Run<'_>) -> Verdict {
         let Run { delivery, held, effort, until } = run;
-        match self.until(until, self.decide(wanted, delivery, held, effort)).await {
-            Some(Decided::End(verdict)) => verdict,
-            Some(Decided::Announce(receipt)) => self.announce(&wanted.task, &receipt, delivery).await,
-            None => hand_back(Duration::ZERO),
-        }
+        let leading = async {
+            match self.decide(wanted, delivery, held, effort).await {
+                Decided::End(verdict) => verdict,
+                Decided::Announce(receipt) => self.announce(&wanted.task, &receipt, delivery).await,
+            }
+        };
+        self.until(until, leading).await.unwrap_or_else(|| hand_back(Duration::ZERO))
     }
 
     /// Races work that may wait for something away with the two ends of waiting: `hold`, which ends at `end`, and being cut.

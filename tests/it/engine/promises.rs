@@ -1,6 +1,7 @@
 //! What the engine promises one task.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use longshore::adapters::memory::fetcher::MemoryObject;
@@ -268,6 +269,32 @@ async fn while_something_is_away_nothing_is_used_up_and_nothing_is_fetched_twice
     }
     assert_eq!(world.fetcher.times_opened(&source("https://h/a")), 20);
     assert!(world.dead().await.is_empty());
+}
+
+/// The broker may be away for longer than a delivery may be in hand: RabbitMQ closes the channel of one that is, with all that came
+/// by it.
+#[tokio::test(start_paused = true)]
+async fn a_completion_that_nobody_takes_is_handed_back_at_hold_and_announced_when_somebody_does() {
+    let mut world = World::new();
+    world.settings.hold = Duration::from_secs(60);
+    world.put("https://h/a", MemoryObject::new("a"));
+    world.events.go_away();
+    world.send(&task("t", &["https://h/a"])).await;
+    let stop = Stop::default();
+    let worker = Worker::new(&world.ports(), world.settings.clone(), &stop);
+    let handed_back = || worker.tally.handed_back.load(Ordering::Relaxed);
+    let away = async {
+        sleep(Duration::from_secs(55)).await;
+        assert_eq!((world.receipt("t", 1).await.is_some(), handed_back()), (true, 0));
+        sleep(Duration::from_secs(300)).await;
+        assert!((4..=5).contains(&handed_back()), "{} times", handed_back());
+        world.events.come_back();
+        sleep(Duration::from_secs(30)).await;
+        stop.begin();
+    };
+    tokio::join!(worker.run(Until::Stopped), away);
+    check(&world, "t", Status::Completed, &[None]).await;
+    assert_eq!(world.fetcher.times_opened(&source("https://h/a")), 1);
 }
 
 #[tokio::test(start_paused = true)]
