@@ -3,7 +3,7 @@
 //! One keeper extends every held lease when a third of it has gone, from receive until the delivery is settled, also while it
 //! waits and while the worker drains. Whoever holds a lost lease is told, stops fetching and settles nothing.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use super::hands::Hand;
 use super::outage::wait_after;
 use super::stop::Stop;
 use crate::domain::settlement::Settlement;
-use crate::ports::queue::{Lease, Queue, QueueError};
+use crate::ports::queue::{Extended, Lease, Queue, QueueError};
 
 /// The shortest time between two rounds of extensions.
 const ROUND_SHORTEST: Duration = Duration::from_millis(100);
@@ -66,32 +66,29 @@ impl Keeper {
         }
         // The lease runs from before the call, whenever the queue's answer comes.
         let asked_at = Instant::now();
-        match self.queue.extend(&leases).await {
-            Ok(lost) => self.note(&leases, &lost, asked_at),
-            Err(error) => self.note_silence(&error, length),
-        }
+        let extended = self.queue.extend(&leases).await.unwrap_or_else(|error| {
+            debug!(%error, "leases could not be extended");
+            Extended { lost: Vec::new(), unanswered: leases.clone() }
+        });
+        self.note(&leases, &extended, (asked_at, length));
     }
 
-    fn note(&self, asked: &[Lease], lost: &[Lease], asked_at: Instant) {
+    fn note(&self, asked: &[Lease], Extended { lost, unanswered }: &Extended, (asked_at, length): (Instant, Duration)) {
+        let unanswered: HashSet<&Lease> = unanswered.iter().collect();
         let mut entries = self.entries();
         for lease in asked {
-            if let Some(entry) = entries.get_mut(lease) {
+            // What was settled meanwhile is held no more.
+            let Some(entry) = entries.get_mut(lease) else { continue };
+            if !unanswered.contains(lease) {
                 entry.runs_from = asked_at;
+            } else if entry.runs_from.elapsed() >= length && !entry.lost.is_cancelled() {
+                // It has run out meanwhile and is somebody else's.
+                warn!(lease = lease.0, "a lease ran out because the queue did not answer");
+                entry.lost.cancel();
             }
         }
         for lease in lost {
             if let Some(entry) = entries.get(lease) {
-                entry.lost.cancel();
-            }
-        }
-    }
-
-    /// The queue does not answer: a lease that has run out meanwhile is somebody else's.
-    fn note_silence(&self, error: &QueueError, length: Duration) {
-        debug!(%error, "leases could not be extended");
-        for entry in self.entries().values() {
-            if entry.runs_from.elapsed() >= length && !entry.lost.is_cancelled() {
-                warn!(%error, "a lease ran out because the queue did not answer");
                 entry.lost.cancel();
             }
         }
@@ -172,5 +169,75 @@ impl Held {
 impl Drop for Held {
     fn drop(&mut self) {
         self.keeper.entries().remove(&self.lease);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use async_trait::async_trait;
+
+    use super::*;
+    use crate::ports::queue::{Delivery, Depth, Order, Outgoing};
+
+    /// Answers for all leases but `deaf`.
+    struct HalfDeaf;
+
+    #[async_trait]
+    impl Queue for HalfDeaf {
+        async fn extend(&self, leases: &[Lease]) -> Result<Extended, QueueError> {
+            let unanswered = leases.iter().filter(|lease| lease.0 == "deaf").cloned().collect();
+            Ok(Extended { lost: Vec::new(), unanswered })
+        }
+
+        fn lease_length(&self) -> Duration {
+            Duration::from_secs(30)
+        }
+
+        fn order(&self) -> Order {
+            Order::Own
+        }
+
+        fn count_lag(&self) -> Duration {
+            Duration::ZERO
+        }
+
+        async fn receive(&self, _room: usize) -> Result<Vec<Delivery>, QueueError> {
+            Ok(Vec::new())
+        }
+
+        async fn settle(&self, _lease: &Lease, _settlement: &Settlement) -> Result<(), QueueError> {
+            Ok(())
+        }
+
+        async fn send(&self, _messages: &[Outgoing]) -> Result<(), QueueError> {
+            Ok(())
+        }
+
+        async fn depth(&self) -> Result<Depth, QueueError> {
+            Ok(Depth::default())
+        }
+
+        async fn due(&self, _span: Duration) -> Result<u64, QueueError> {
+            Ok(0)
+        }
+
+        async fn close(&self) {}
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_lease_that_the_queue_does_not_answer_for_is_lost_when_its_time_is_up_and_alone() {
+        let keeper = Keeper::new(Arc::new(HalfDeaf));
+        let (deaf, other) = (keeper.hold(Lease("deaf".to_owned())), keeper.hold(Lease("other".to_owned())));
+        let began = Instant::now();
+        tokio::select! {
+            () = keeper.run() => {}
+            () = deaf.was_lost() => {}
+        }
+        assert_eq!(began.elapsed().as_secs(), 30);
+        tokio::select! {
+            () = keeper.run() => {}
+            () = sleep(Duration::from_secs(100)) => {}
+        }
+        assert!(!other.is_lost());
     }
 }

@@ -93,6 +93,23 @@ impl Outgoing {
     }
 }
 
+/// What came of extending leases: those that are named in neither list run anew.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Extended {
+    /// Lost.
+    pub lost: Vec<Lease>,
+    /// Nothing is known of these, since the broker did not answer for them: they run on.
+    pub unanswered: Vec<Lease>,
+}
+
+impl Extended {
+    /// The broker answered for all of them, and `lost` are lost.
+    #[must_use]
+    pub fn but(lost: Vec<Lease>) -> Self {
+        Self { lost, unanswered: Vec::new() }
+    }
+}
+
 /// How many messages a queue holds, as far as it can tell.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Depth {
@@ -165,12 +182,12 @@ pub trait Queue: Send + Sync + 'static {
     /// How long a delivery stays ours without being extended. Held deliveries are extended well before.
     fn lease_length(&self) -> Duration;
 
-    /// Makes the leases run anew from now and returns those that are lost. On AMQP, where a delivery is ours as long as its
-    /// channel lives, it only tells which channels died.
+    /// Makes the leases run anew from now. On AMQP, where a delivery is ours as long as its channel lives, it only tells which
+    /// channels died.
     ///
     /// # Errors
-    /// `Unavailable`: nothing is known of the leases; they run on.
-    async fn extend(&self, leases: &[Lease]) -> Result<Vec<Lease>, QueueError>;
+    /// `Unavailable`: nothing is known of any of the leases; they run on.
+    async fn extend(&self, leases: &[Lease]) -> Result<Extended, QueueError>;
 
     /// Ends a delivery. A retry, a hand-back and a dead letter exist durably before the delivered message goes away, so a
     /// crash between the two doubles the message and never loses it. May be repeated.

@@ -27,7 +27,7 @@ use super::shelf::{Found, Held, Shelf};
 use super::topology::{Queues, Topology, Wanted, ready_messages};
 use super::trouble::Trouble;
 use crate::domain::settlement::Settlement;
-use crate::ports::queue::{Delivery, Depth, Lease, Message, Order, Outgoing, Queue, QueueError, Room};
+use crate::ports::queue::{Delivery, Depth, Extended, Lease, Message, Order, Outgoing, Queue, QueueError, Room};
 
 /// How long a call of `receive` waits for the first message.
 const RECEIVE_WAIT: Duration = Duration::from_secs(1);
@@ -169,9 +169,9 @@ impl Queue for AmqpQueue {
         LEASE
     }
 
-    async fn extend(&self, leases: &[Lease]) -> Result<Vec<Lease>, QueueError> {
+    async fn extend(&self, leases: &[Lease]) -> Result<Extended, QueueError> {
         let lost = leases.iter().filter(|lease| !matches!(self.shelf.find(lease), Found::Held(_)));
-        Ok(lost.cloned().collect())
+        Ok(Extended::but(lost.cloned().collect()))
     }
 
     async fn settle(&self, lease: &Lease, settlement: &Settlement) -> Result<(), QueueError> {

@@ -17,7 +17,7 @@ use tokio::time::{Instant, timeout_at};
 use super::database::LocalDatabase;
 use super::messages::{self, Next};
 use crate::domain::settlement::Settlement;
-use crate::ports::queue::{Delivery, Depth, Lease, MESSAGE_BYTES_MAX, Order, Outgoing, Queue, QueueError};
+use crate::ports::queue::{Delivery, Depth, Extended, Lease, MESSAGE_BYTES_MAX, Order, Outgoing, Queue, QueueError};
 
 /// How soon what another process sent is seen.
 const POLL: Duration = Duration::from_millis(100);
@@ -168,10 +168,10 @@ impl Queue for LocalQueue {
         self.options.lease
     }
 
-    async fn extend(&self, leases: &[Lease]) -> Result<Vec<Lease>, QueueError> {
+    async fn extend(&self, leases: &[Lease]) -> Result<Extended, QueueError> {
         let (name, leases, length) = (Arc::clone(&self.name), leases.to_vec(), self.options.lease);
         let extend = self.database.write(move |connection| messages::extend(connection, &name, &leases, length));
-        Ok(extend.await?)
+        Ok(Extended::but(extend.await?))
     }
 
     async fn settle(&self, lease: &Lease, settlement: &Settlement) -> Result<(), QueueError> {

@@ -16,8 +16,8 @@ use tokio::time::{Instant, timeout_at};
 use crate::domain::settlement::Settlement;
 use crate::ports::clock::Clock;
 use crate::ports::queue::{
-    Attributes, Chosen, DeadLetters, DeadMessage, Delivery, Depth, Lease, MESSAGE_BYTES_MAX, Message, Order, Outgoing,
-    Queue, QueueError,
+    Attributes, Chosen, DeadLetters, DeadMessage, Delivery, Depth, Extended, Lease, MESSAGE_BYTES_MAX, Message, Order,
+    Outgoing, Queue, QueueError,
 };
 
 /// How long a receive waits for a first message.
@@ -225,7 +225,7 @@ impl Queue for MemoryQueue {
         self.shared.lease
     }
 
-    async fn extend(&self, leases: &[Lease]) -> Result<Vec<Lease>, QueueError> {
+    async fn extend(&self, leases: &[Lease]) -> Result<Extended, QueueError> {
         let mut held = self.held();
         let new_end = Instant::now() + self.shared.lease;
         let mut lost = Vec::new();
@@ -236,7 +236,7 @@ impl Queue for MemoryQueue {
                 Some(State::Visible | State::Delayed { .. }) | None => lost.push(lease.clone()),
             }
         }
-        Ok(lost)
+        Ok(Extended::but(lost))
     }
 
     async fn settle(&self, lease: &Lease, settlement: &Settlement) -> Result<(), QueueError> {

@@ -27,7 +27,7 @@ use super::waiting::Waiting;
 use crate::domain::digest::Sha256;
 use crate::domain::settlement::Settlement;
 use crate::ports::clock::Clock;
-use crate::ports::queue::{Delivery, Depth, Lease, Order, Outgoing, Queue, QueueError};
+use crate::ports::queue::{Delivery, Depth, Extended, Lease, Order, Outgoing, Queue, QueueError};
 
 /// How often entries of a batch that SQS did not take are sent again before the caller hears of it.
 const SEND_TRIES: u32 = 4;
@@ -177,8 +177,8 @@ impl Queue for SqsQueue {
         self.0.lease
     }
 
-    async fn extend(&self, leases: &[Lease]) -> Result<Vec<Lease>, QueueError> {
-        Ok(self.0.extend(leases).await?)
+    async fn extend(&self, leases: &[Lease]) -> Result<Extended, QueueError> {
+        Ok(self.0.extend(leases).await)
     }
 
     async fn settle(&self, lease: &Lease, settlement: &Settlement) -> Result<(), QueueError> {

@@ -4,6 +4,7 @@ use std::sync::atomic::Ordering::SeqCst;
 use std::time::Duration;
 
 use tokio::time::Instant;
+use tracing::debug;
 
 use super::batch::{Batcher, Sends};
 use super::held::Held;
@@ -14,7 +15,7 @@ use super::trouble::Trouble;
 use super::waiting::CountedAs;
 use crate::domain::settlement::Settlement;
 use crate::ports::crash;
-use crate::ports::queue::Lease;
+use crate::ports::queue::{Extended, Lease};
 
 /// Waits below this are waits by visibility, where nothing must be written.
 const BY_VISIBILITY_BELOW: Duration = Duration::from_secs(30);
@@ -126,19 +127,18 @@ impl Core {
     }
 
     /// See [`crate::ports::queue::Queue::extend`].
-    pub(super) async fn extend(&self, leases: &[Lease]) -> Result<Vec<Lease>, Trouble> {
+    pub(super) async fn extend(&self, leases: &[Lease]) -> Extended {
         let secs = whole_secs(self.lease);
-        let (mut lost, mut asked) = (Vec::new(), Vec::new());
+        let (mut extended, mut asked) = (Extended::default(), Vec::new());
         for lease in leases {
             match self.hand.get(lease) {
-                None => lost.push(lease.clone()),
+                None => extended.lost.push(lease.clone()),
                 Some(held) if held.is_settling.load(SeqCst) => {}
                 Some(held) => asked.push(held),
             }
         }
         let new_end = Instant::now() + self.lease;
         let entries = asked.iter().map(|held| (held.handle.clone(), secs)).collect();
-        let mut away = None;
         for (held, outcome) in asked.iter().zip(self.hides.ask_all(entries).await) {
             match outcome {
                 Ok(_) => held.extend_to(new_end),
@@ -146,11 +146,14 @@ impl Core {
                 Err(Trouble::Lost) if self.hand.get(&held.lease).is_none() => {}
                 Err(Trouble::Lost) => {
                     self.hand.drop(&held.lease);
-                    lost.push(held.lease.clone());
+                    extended.lost.push(held.lease.clone());
                 }
-                Err(trouble) => away = Some(trouble),
+                Err(trouble) => {
+                    debug!(?trouble, "a lease could not be extended");
+                    extended.unanswered.push(held.lease.clone());
+                }
             }
         }
-        away.map_or(Ok(lost), Err)
+        extended
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use longshore::adapters::amqp::AmqpQueue;
 use longshore::domain::settlement::Settlement;
-use longshore::ports::queue::{Delivery, Depth, Lease, Order, Outgoing, Queue, QueueError};
+use longshore::ports::queue::{Delivery, Depth, Extended, Lease, Order, Outgoing, Queue, QueueError};
 use longshore::testing::contracts::queue::{Client, QueueFixture};
 
 use super::bench::Bench;
@@ -39,7 +39,7 @@ impl Queue for Kept {
         self.queue.lease_length()
     }
 
-    async fn extend(&self, leases: &[Lease]) -> Result<Vec<Lease>, QueueError> {
+    async fn extend(&self, leases: &[Lease]) -> Result<Extended, QueueError> {
         self.queue.extend(leases).await
     }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use longshore::adapters::amqp::{AmqpOptions, AmqpQueue};
 use longshore::domain::settlement::Settlement;
-use longshore::ports::queue::Queue;
+use longshore::ports::queue::{Extended, Queue};
 use tokio::time::{Instant, sleep};
 
 use super::bench::{Bench, becomes, ids, send, take};
@@ -101,7 +101,7 @@ async fn closing_gives_back_what_was_taken_ahead_and_settles_what_is_in_hand() {
     assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
     closing.close().await;
     assert_eq!(take(&other, 3).await.len(), 3);
-    assert_eq!(closing.extend(&[held[0].lease.clone()]).await.unwrap(), []);
+    assert_eq!(closing.extend(&[held[0].lease.clone()]).await.unwrap(), Extended::default());
     closing.settle(&held[0].lease, &Settlement::HandBack { delay: Duration::ZERO }).await.unwrap();
     assert_eq!(ids(&take(&other, 1).await), ids(&held));
     sleep(Duration::from_millis(100)).await;

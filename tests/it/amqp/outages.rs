@@ -23,7 +23,7 @@ pub(super) async fn kill_and_start() {
 /// Checks that the deliveries of `held` are lost, come again and can be done.
 async fn check_lost_and_again(queue: &dyn Queue, held: &[longshore::ports::queue::Delivery]) {
     let leases: Vec<_> = held.iter().map(|delivery| delivery.lease.clone()).collect();
-    becomes("all leases are lost", || async { queue.extend(&leases).await.unwrap() == leases }).await;
+    becomes("all leases are lost", || async { queue.extend(&leases).await.unwrap().lost == leases }).await;
     for lease in &leases {
         for settlement in [Settlement::Done, Settlement::HandBack { delay: Duration::ZERO }] {
             let settled = queue.settle(lease, &settlement).await;
@@ -141,7 +141,7 @@ mod kills {
             }
         };
         let sent = queue.send(&[super::super::bench::outgoing("b")]).await;
-        let lost = queue.extend(&[held[0].lease.clone()]).await.unwrap();
+        let lost = queue.extend(&[held[0].lease.clone()]).await.unwrap().lost;
         tokio::task::spawn_blocking(|| bed::start("rabbit")).await.unwrap();
         assert!(matches!(received, QueueError::Unavailable(_)), "{received:?}");
         assert!(matches!(sent, Err(QueueError::Unavailable(_))), "{sent:?}");

@@ -11,7 +11,7 @@ use longshore::domain::object_key::Key;
 use longshore::domain::settlement::Settlement;
 use longshore::domain::webhook::body::Link;
 use longshore::ports::publisher::{Event, PublishError, Publisher};
-use longshore::ports::queue::{Delivery, Depth, Lease, Order, Outgoing, Queue, QueueError};
+use longshore::ports::queue::{Delivery, Depth, Extended, Lease, Order, Outgoing, Queue, QueueError};
 use longshore::ports::store::{Head, ObjectMeta, ObjectStream, Put, Store, StoreError, Upload};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
@@ -204,9 +204,9 @@ impl<Q: Queue> Queue for FatedQueue<Q> {
     fn lease_length(&self) -> Duration {
         self.0.lease_length()
     }
-    async fn extend(&self, leases: &[Lease]) -> Result<Vec<Lease>, QueueError> {
+    async fn extend(&self, leases: &[Lease]) -> Result<Extended, QueueError> {
         if self.1.sleeps_over() {
-            return Ok(Vec::new());
+            return Ok(Extended::default());
         }
         self.1.call(queue_lost, self.0.extend(leases)).await
     }

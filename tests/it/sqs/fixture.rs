@@ -10,7 +10,7 @@ use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_sdk_sqs::types::{Message, MessageAttributeValue, MessageSystemAttributeName, QueueAttributeName};
 use longshore::adapters::sqs::{SqsDeadLetters, SqsOptions, SqsQueue};
 use longshore::domain::settlement::Settlement;
-use longshore::ports::queue::{Delivery, Depth, Lease, Order, Outgoing, Queue, QueueError};
+use longshore::ports::queue::{Delivery, Depth, Extended, Lease, Order, Outgoing, Queue, QueueError};
 use longshore::testing::contracts::queue::{Client, QueueFixture};
 use uuid::Uuid;
 
@@ -160,7 +160,7 @@ impl Queue for Contract {
         self.queue.lease_length()
     }
 
-    async fn extend(&self, leases: &[Lease]) -> Result<Vec<Lease>, QueueError> {
+    async fn extend(&self, leases: &[Lease]) -> Result<Extended, QueueError> {
         self.queue.extend(leases).await
     }
 

@@ -89,8 +89,8 @@ impl<M: Mutation> Queue for Broken<M> {
         self.0.lease_length()
     }
 
-    async fn extend(&self, leases: &[Lease]) -> Result<Vec<Lease>, QueueError> {
-        if M::EXTENDS { self.0.extend(leases).await } else { Ok(Vec::new()) }
+    async fn extend(&self, leases: &[Lease]) -> Result<Extended, QueueError> {
+        if M::EXTENDS { self.0.extend(leases).await } else { Ok(Extended::default()) }
     }
 
     async fn settle(&self, lease: &Lease, settlement: &Settlement) -> Result<(), QueueError> {

@@ -12,7 +12,7 @@ use super::{
     settle, take, take_one,
 };
 use crate::domain::settlement::Settlement;
-use crate::ports::queue::{Depth, MESSAGE_BYTES_MAX, Outgoing, QueueError};
+use crate::ports::queue::{Depth, Extended, MESSAGE_BYTES_MAX, Outgoing, QueueError};
 
 /// Waiting at an empty queue ends after some seconds, with nothing and without an error.
 pub async fn an_empty_queue_gives_nothing<F: QueueFixture>() {
@@ -104,8 +104,8 @@ pub async fn an_extended_lease_lasts<F: QueueFixture>() {
     let taken_at = Instant::now();
     while taken_at.elapsed() < SHORT_LEASE * 2 {
         nothing_comes(&other, SHORT_LEASE / 4, "the lease is being extended").await;
-        let lost = holder.queue.extend(std::slice::from_ref(&held.lease)).await;
-        assert_eq!(lost.expect("leases can be extended"), [], "a held lease is not lost");
+        let extended = holder.queue.extend(std::slice::from_ref(&held.lease)).await;
+        assert_eq!(extended.expect("leases can be extended"), Extended::default(), "a held lease is not lost");
     }
     if F::leases_time_out() {
         assert_eq!(id_of(&take_one(&other).await), id_of(&held), "a lease that is not extended ends");
@@ -118,7 +118,7 @@ pub async fn an_extended_lease_lasts<F: QueueFixture>() {
 pub async fn extending_names_the_lost_leases<F: QueueFixture>() {
     let fixture = F::fresh(SHORT_LEASE).await;
     let (holder, other) = (fixture.client().await, fixture.client().await);
-    assert_eq!(holder.queue.extend(&[]).await.expect("nothing to extend"), []);
+    assert_eq!(holder.queue.extend(&[]).await.expect("nothing to extend"), Extended::default());
     send(&holder, &["a"]).await;
     let lost = take_one(&holder).await;
     fixture.lose_leases(&holder).await;
@@ -128,7 +128,7 @@ pub async fn extending_names_the_lost_leases<F: QueueFixture>() {
     assert_eq!(id_of(&held), "id-b");
     let leases = [lost.lease.clone(), held.lease.clone()];
     let named = holder.queue.extend(&leases).await.expect("leases can be extended");
-    assert_eq!(named, [lost.lease], "exactly the lost lease is named");
+    assert_eq!(named, Extended::but(vec![lost.lease]), "exactly the lost lease is named");
 }
 
 /// Many clients at once: each message goes to one of them.

@@ -16,7 +16,7 @@ use longshore::domain::source::{Place, Source};
 use longshore::domain::webhook::body::Link;
 use longshore::ports::fetcher::{BodyStream, FetchRequest, Fetched, Fetcher, Want};
 use longshore::ports::publisher::{Event, PublishError, Publisher};
-use longshore::ports::queue::{Delivery, Depth, Lease, Order, Outgoing, Queue, QueueError};
+use longshore::ports::queue::{Delivery, Depth, Extended, Lease, Order, Outgoing, Queue, QueueError};
 use longshore::ports::store::{Head, ObjectMeta, ObjectStream, PART_BYTES, Put, Store, StoreError, Upload};
 use serde_json::Value;
 
@@ -196,7 +196,7 @@ impl<Q: Queue> Queue for WatchedQueue<Q> {
     fn lease_length(&self) -> Duration {
         self.0.lease_length()
     }
-    async fn extend(&self, leases: &[Lease]) -> Result<Vec<Lease>, QueueError> {
+    async fn extend(&self, leases: &[Lease]) -> Result<Extended, QueueError> {
         self.0.extend(leases).await
     }
     async fn settle(&self, lease: &Lease, settlement: &Settlement) -> Result<(), QueueError> {
