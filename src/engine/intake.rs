@@ -198,14 +198,18 @@ impl Intake {
         let team = whose(&delivery.message.body, &delivery.message.attributes);
         let Some(team) = team else { return self.begin_at_its_place(delivery, held, taken, None) };
         let moving = looking.try_take_move();
-        let choice = looking.choose(&team, moving.is_some());
-        let (Choice::PutOff(delay), Some(moving)) = (choice, moving) else {
+        let Choice::PutOff(delay) = looking.choose(&team, moving.is_some()) else {
             return self.begin_at_its_place(delivery, held, taken, Some(looking.of_team(team)));
         };
         debug!(%team, ?delay, "putting a message off: its team has its share in hand");
         self.hands.was_missed();
-        let ((grant, _looked_at), pipeline) = (taken, Arc::clone(&self.pipeline));
+        let ((grant, looked_at), pipeline) = (taken, Arc::clone(&self.pipeline));
         self.spawn(async move {
+            let moving = match moving {
+                Some(moving) => moving,
+                None => looking.take_move().await,
+            };
+            drop(looked_at);
             pipeline.put_off(&held, delay).await;
             drop((grant, moving));
         });

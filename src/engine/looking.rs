@@ -63,6 +63,11 @@ impl Looking {
         Arc::clone(&self.moving).try_acquire_owned().ok()
     }
 
+    /// Waits for leave to put one more delivery off.
+    pub(super) async fn take_move(&self) -> OwnedSemaphorePermit {
+        Arc::clone(&self.moving).acquire_owned().await.expect("moving is never closed")
+    }
+
     /// Decides about a delivery of `team`. One that begins is to be kept as [`Self::of_team`].
     pub(super) fn choose(&self, team: &TeamId, may_go_behind: bool) -> Choice {
         self.ahead().choose(team, self.hands.free(), may_go_behind, Instant::now())

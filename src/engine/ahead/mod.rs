@@ -3,11 +3,17 @@
 //! Where the queue does not choose by team, the messages of a team that has queued many stand before everybody else's. A quarter
 //! of the places is kept for teams with less than their share; what a team has beyond it is put off, uncounted, until about
 //! the moment when its turn would come: so it is moved about once, and the team itself loses nothing. At most so many
-//! messages are away at once. Where moves are paid for they have an allowance: enough to look past a crowd of large messages,
-//! and a share of what ends, so that a quick flow of small ones costs little more than without. A pure decision; it waits for
-//! nothing.
+//! messages are away at once.
+//!
+//! In a rush, while a thousand messages a second are put off and few end, looking goes before work: a busy team begins little more
+//! until what stands behind it was seen. The work of looking is done once, so the team loses nothing by that but the order; and
+//! since only so many of its messages may be away, a rush has an end.
+//!
+//! Where moves are paid for they have an allowance: enough to look past a crowd of large messages, and a share of what ends, so
+//! that a quick flow of small ones costs little more than without. A pure decision; it waits for nothing.
 
 mod allowance;
+mod rush;
 mod team;
 
 use std::collections::HashMap;
@@ -16,6 +22,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use self::allowance::Allowance;
+use self::rush::Rush;
 use self::team::Busy;
 use crate::domain::id::TeamId;
 
@@ -36,6 +43,8 @@ const FIRST_PACE_IF_PAID: f64 = 100.0;
 const ON_THEIR_WAY: Duration = Duration::from_millis(50);
 /// Messages come back while there is room for one place of so many.
 const SOME: usize = 16;
+/// What a team may have in hand in a rush: one place of so many.
+const IN_A_RUSH: usize = 16;
 /// A team that did nothing for so long is forgotten.
 const IDLE: Duration = Duration::from_secs(10 * 60);
 /// Above so many teams the idle ones are looked for.
@@ -66,6 +75,8 @@ pub struct Ahead {
     lookahead: u32,
     teams: HashMap<TeamId, Busy>,
     first_pace: f64,
+    /// Only where moves are free.
+    rush: Option<Rush>,
     allowance: Option<Allowance>,
 }
 
@@ -88,22 +99,23 @@ impl Ahead {
     /// For so many places; at most `lookahead` messages of a team are away at once, none for 0.
     #[must_use]
     pub fn new(places: usize, lookahead: u32, moves: Moves) -> Self {
-        let (first_pace, allowance) = match moves {
-            Moves::Free => (FIRST_PACE, None),
-            Moves::Paid => (FIRST_PACE_IF_PAID, Some(Allowance::full())),
+        let (first_pace, rush, allowance) = match moves {
+            Moves::Free => (FIRST_PACE, Some(Rush::none(Instant::now())), None),
+            Moves::Paid => (FIRST_PACE_IF_PAID, None, Some(Allowance::full())),
         };
-        Self { places, lookahead, teams: HashMap::new(), first_pace, allowance }
+        Self { places, lookahead, teams: HashMap::new(), first_pace, rush, allowance }
     }
 
-    /// Decides about a delivery of `team` while `free` places are free. One that begins, as all do unless it `may_go_behind`, is in
-    /// hand until [`Ahead::ended`].
+    /// Decides about a delivery of `team` while `free` places are free. One that begins is in hand until [`Ahead::ended`]. All do if
+    /// none `may_go_behind` just now, but in a rush: there it waits until it may.
     pub fn choose(&mut self, team: &TeamId, free: usize, may_go_behind: bool, now: Instant) -> Choice {
-        let Self { places, lookahead, teams, first_pace, allowance } = self;
+        let Self { places, lookahead, teams, first_pace, rush, allowance } = self;
+        let is_rush = rush.as_mut().is_some_and(|rush| rush.is_on(now));
         let busy = looked_at(teams, team, *first_pace, now);
         busy.expected.arrived();
-        let has_share = has_share(busy.in_hand, free, *places);
+        let has_share = has_share(busy.in_hand, free, *places) && (!is_rush || busy.in_hand * IN_A_RUSH < *places);
         let mut may_move = || allowance.as_mut().is_none_or(|allowance| allowance.take(now));
-        if has_share || !may_go_behind || busy.away.count(now) >= *lookahead || !may_move() {
+        if has_share || !(may_go_behind || is_rush) || busy.away.count(now) >= *lookahead || !may_move() {
             busy.in_hand += 1;
             return Choice::Begin;
         }
@@ -111,6 +123,9 @@ impl Ahead {
         let turn = (busy.last_turn.max(now) + step).min(now + LONGEST);
         busy.last_turn = turn;
         busy.away.add(turn, 1);
+        if let Some(rush) = rush {
+            rush.put_off(now);
+        }
         Choice::PutOff(turn.duration_since(now).max(SHORTEST))
     }
 
@@ -119,13 +134,14 @@ impl Ahead {
     /// looked at evenly, about as many in a second as the team ends, and each within [`LONGEST`].
     pub fn wait(&mut self, team: &TeamId, free: usize, count: usize, now: Instant) -> Duration {
         let places = self.places;
+        let is_rush = self.rush.as_mut().is_some_and(|rush| rush.is_on(now));
         let busy = looked_at(&mut self.teams, team, self.first_pace, now);
         let (expected, pace) = (busy.expected.count(now), busy.pace(now));
         // Until they are there, so many of the team's will have ended.
         let ended = (1..=places).take_while(|count| *count as f64 <= pace * ON_THEIR_WAY.as_secs_f64()).count();
         let taken = expected + places / SOME;
         let (in_hand, free) = ((busy.in_hand + taken).saturating_sub(ended), (free + ended).saturating_sub(taken));
-        if busy.in_hand + expected == 0 || has_share(in_hand, free, places) {
+        if busy.in_hand + expected == 0 || (!is_rush && has_share(in_hand, free, places)) {
             busy.expected.add(count, now);
             return Duration::ZERO;
         }
@@ -146,6 +162,9 @@ impl Ahead {
         }
         if let Some(allowance) = &mut self.allowance {
             allowance.ended();
+        }
+        if let Some(rush) = &mut self.rush {
+            rush.ended(now);
         }
     }
 }
@@ -209,6 +228,31 @@ mod tests {
         let all_back = later + LONGEST + Duration::from_secs(1);
         assert_eq!(ahead.teams[&team("busy")].away.count, 20_000);
         assert!(matches!(ahead.choose(&team("busy"), 0, true, all_back), Choice::PutOff(_)), "they are back");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn in_a_rush_looking_goes_before_a_busy_teams_work_and_a_rush_has_an_end() {
+        let (mut ahead, start) = (Ahead::new(64, 20_000, Moves::Free), Instant::now());
+        assert_eq!(offer(&mut ahead, "busy", 1_000, start).0, 48);
+        (0..45).for_each(|_| ahead.ended(&team("busy"), start));
+        assert_eq!(offer(&mut ahead, "busy", 100, start).0, 1, "three are in hand, and four may be");
+        assert_ne!(ahead.choose(&team("busy"), 60, false, start), Choice::Begin, "it waits until it may go");
+        assert!(!ahead.wait(&team("busy"), 60, 128, start).is_zero(), "nothing is brought back");
+        assert_eq!(offer(&mut ahead, "other", 1, start).0, 1, "whoever has little begins");
+        // In the next window come some, and in the one after it one.
+        let next = start + rush::WINDOW;
+        assert_eq!(offer(&mut ahead, "busy", 50, next).0, 0);
+        assert_eq!(offer(&mut ahead, "busy", 1, next + rush::WINDOW).0, 1, "no more than its share is put off");
+        // A quick team's that come back too early make none.
+        let later = next + rush::WINDOW * 5;
+        for _ in 0..500 {
+            ahead.ended(&team("busy"), later);
+            ahead.choose(&team("busy"), 0, true, later);
+        }
+        assert!(offer(&mut ahead, "busy", 100, later).0 > 40, "it begins what it has places for");
+        // All that may be away is; then the rest begins, as far as there are places.
+        let mut ahead = Ahead::new(64, 500, Moves::Free);
+        assert_eq!(offer(&mut ahead, "busy", 1_000, start).0, 500);
     }
 
     #[tokio::test(start_paused = true)]
