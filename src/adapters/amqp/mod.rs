@@ -12,6 +12,7 @@ mod address;
 mod connection;
 mod dead;
 mod events;
+mod guard;
 mod headers;
 mod intake;
 mod ladder;

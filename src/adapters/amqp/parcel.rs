@@ -11,6 +11,7 @@ use bytes::Bytes;
 use lapin::BasicProperties;
 use lapin::protocol::basic::{gen_properties, parse_properties};
 
+use super::guard;
 use super::headers::{self, OwnHeader};
 use crate::domain::id::TeamId;
 
@@ -106,7 +107,9 @@ pub(super) fn unpack(body: &Bytes) -> Result<Vec<Packed>, NoParcel> {
         if messages.len() == MESSAGES_MAX {
             return Err(NoParcel::TooLarge);
         }
-        let properties = next_part(body, &mut rest)?;
+        let mut properties = next_part(body, &mut rest)?.to_vec();
+        // Whoever may send to the queue may send what says that it is a parcel.
+        guard::pass_properties(&mut properties);
         let (left, properties) = parse_properties(&properties[..]).map_err(|_| NoParcel::Properties)?;
         if !left.is_empty() {
             return Err(NoParcel::Properties);
@@ -192,6 +195,17 @@ mod tests {
         written[3] += 1;
         written.insert(6, 0);
         assert!(matches!(unpack(&written.into()), Err(NoParcel::Properties)));
+    }
+
+    #[test]
+    fn properties_that_are_nested_too_deep_leave_stack_enough() {
+        let levels = 10_000;
+        let list = (0..levels).flat_map(|level| [&b"A"[..], &u32::to_be_bytes(5 * (levels - 1 - level))].concat());
+        let table = [&[1, b'a'], &list.collect::<Vec<u8>>()[..]].concat();
+        let properties = [&[0x20, 0], &u32::try_from(table.len()).unwrap().to_be_bytes()[..], &table].concat();
+        let length = u32::try_from(properties.len()).unwrap().to_be_bytes();
+        let parcel = [&length[..], &properties, &[0, 0, 0, 0]].concat();
+        assert_eq!(unpack(&parcel.into()).unwrap().len(), 1);
     }
 
     proptest! {

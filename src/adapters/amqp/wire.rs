@@ -2,7 +2,7 @@
 //!
 //! It can be cut from outside, which ends a connection in whatever state it is: the client library would else wait for
 //! ever on a server that accepts and says nothing. It also keeps the first bytes that came, since the server's version
-//! stands in its greeting and the library does not hand that on.
+//! stands in its greeting and the library does not hand that on. And what comes passes a guard ([`super::guard`]).
 
 use std::io;
 use std::pin::Pin;
@@ -16,6 +16,7 @@ use tokio_util::compat::{Compat, TokioAsyncReadCompatExt};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 use super::address::Address;
+use super::guard::Guard;
 
 /// A stream of bytes to and from a broker.
 trait Bytes: tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + Unpin {}
@@ -49,6 +50,7 @@ impl Greeting {
 pub(super) struct Wire {
     bytes: Compat<Box<dyn Bytes>>,
     greeting: Greeting,
+    guard: Guard,
     cut: CancellationToken,
     cut_while_reading: Pin<Box<WaitForCancellationFutureOwned>>,
 }
@@ -66,7 +68,7 @@ impl Wire {
             }
         };
         let cut_while_reading = Box::pin(cut.clone().cancelled_owned());
-        Ok(Self { bytes: bytes.compat(), greeting, cut, cut_while_reading })
+        Ok(Self { bytes: bytes.compat(), greeting, guard: Guard::default(), cut, cut_while_reading })
     }
 
     fn ended() -> io::Error {
@@ -82,6 +84,7 @@ impl AsyncRead for Wire {
         let read = Pin::new(&mut self.bytes).poll_read(cx, into);
         if let Poll::Ready(Ok(count)) = &read {
             self.greeting.heard(&into[..*count]);
+            self.guard.pass(&mut into[..*count]);
         }
         read
     }

@@ -12,6 +12,7 @@ use lapin::{Channel, Connection, ConnectionProperties, ExchangeKind};
 use longshore::adapters::amqp::{AmqpOptions, AmqpQueue};
 use longshore::ports::queue::{Outgoing, Queue};
 
+use super::by_hand;
 use super::http::ask;
 use super::seen::{Dead, Event};
 use crate::bed;
@@ -74,6 +75,11 @@ impl Broker {
         for some in messages.chunks(500) {
             self.sender.send(some).await.unwrap();
         }
+    }
+
+    /// Sends a message with these properties, written by hand, to the queue of tasks, which must be there.
+    pub(crate) async fn send_by_hand(&self, properties: &[u8], body: &[u8]) {
+        by_hand::publish(&format!("{}.tasks", self.name), properties, body).await;
     }
 
     async fn channel(&self) -> (Connection, Channel) {

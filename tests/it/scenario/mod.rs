@@ -5,6 +5,7 @@
 
 mod bad_messages;
 mod broker;
+mod by_hand;
 mod check;
 mod customers;
 mod embedded;

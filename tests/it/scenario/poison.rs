@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use super::expect::End;
+use super::by_hand;
+use super::expect::{End, Sent};
+use super::queue::Queue;
 use super::tasks::Draw;
 use super::world::{Setup, World};
 
@@ -47,4 +49,23 @@ async fn a_message_that_kills_its_process_ends_alone_on_rabbitmq_and_s3() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_message_that_kills_its_process_ends_alone_on_one_machine() {
     poisoned(Setup::LocalFile).await;
+}
+
+/// What the client library of RabbitMQ cannot read would end the process, by its stack, or the connection, again and again.
+#[tokio::test(flavor = "multi_thread")]
+async fn properties_that_no_client_would_write_stop_nobody_on_rabbitmq() {
+    let world = World::new(Setup::AmqpS3).await;
+    let mut draw = Draw::new(12, &world.origin);
+    let mut sent = draw.singles(10);
+    world.send(&sent[..5]).await;
+    let Queue::Broker(broker) = &world.queue else { unreachable!("this world has a broker") };
+    broker.send_by_hand(&by_hand::latin_1(), &sent[5].body).await;
+    // Its dead letter is a copy, headers and all.
+    broker.send_by_hand(&by_hand::nested(20_000), b"no task").await;
+    world.send(&sent[6..]).await;
+    sent.push(Sent::new("nested".to_owned(), b"no task".to_vec(), End::Dead { reason: "undecodable", detail: "" }));
+    let mut worker = world.worker_until_empty();
+    worker.ends_with(0, Duration::from_secs(60)).await;
+    world.all_right("properties that no client would write", &sent).await;
+    world.clear().await;
 }
