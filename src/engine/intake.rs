@@ -202,14 +202,18 @@ impl Intake {
             return self.begin_at_its_place(delivery, held, taken, Some(looking.of_team(team)));
         };
         debug!(%team, ?delay, "putting a message off: its team has its share in hand");
-        self.hands.was_missed();
+        if looking.is_short_of_places() {
+            self.hands.was_missed();
+        }
         let ((grant, looked_at), pipeline) = (taken, Arc::clone(&self.pipeline));
         self.spawn(async move {
             let moving = match moving {
-                Some(moving) => moving,
-                None => looking.take_move().await,
+                Some(moving) => Some(moving),
+                None => pipeline.stop.unless_cut(looking.take_move_within(PLACE_WITHIN)).await.flatten(),
             };
             drop(looked_at);
+            // Where others cannot be moved it goes back as it came, and may begin when it comes again.
+            let delay = if moving.is_some() { delay } else { Duration::ZERO };
             pipeline.put_off(&held, delay).await;
             drop((grant, moving));
         });

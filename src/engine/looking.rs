@@ -4,9 +4,9 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
-use super::ahead::{Ahead, Choice, Moves};
+use super::ahead::{Ahead, Choice, KEPT_FREE, Moves};
 use super::hands::Hands;
 use super::settings::Settings;
 use crate::domain::id::TeamId;
@@ -63,9 +63,15 @@ impl Looking {
         Arc::clone(&self.moving).try_acquire_owned().ok()
     }
 
-    /// Waits for leave to put one more delivery off.
-    pub(super) async fn take_move(&self) -> OwnedSemaphorePermit {
-        Arc::clone(&self.moving).acquire_owned().await.expect("moving is never closed")
+    /// Waits up to `span` for leave to put one more delivery off.
+    pub(super) async fn take_move_within(&self, span: Duration) -> Option<OwnedSemaphorePermit> {
+        let moving = timeout(span, Arc::clone(&self.moving).acquire_owned()).await.ok()?;
+        Some(moving.expect("moving is never closed"))
+    }
+
+    /// Whether as few places are free as are kept for those who have less than their share.
+    pub(super) fn is_short_of_places(&self) -> bool {
+        self.hands.free() * KEPT_FREE <= self.hands.count()
     }
 
     /// Decides about a delivery of `team`. One that begins is to be kept as [`Self::of_team`].

@@ -5,9 +5,9 @@
 //! the moment when its turn would come: so it is moved about once, and the team itself loses nothing. At most so many
 //! messages are away at once.
 //!
-//! In a rush, while a thousand messages a second are put off and few end, looking goes before work: a busy team begins little more
-//! until what stands behind it was seen. The work of looking is done once, so the team loses nothing by that but the order; and
-//! since only so many of its messages may be away, a rush has an end.
+//! In a rush, while a thousand of a team's messages a second are put off and few end, looking goes before work: that team begins
+//! little more until what stands behind it was seen, for some seconds at most. Where both take the same processors it loses nothing
+//! by that but the order.
 //!
 //! Where moves are paid for they have an allowance: enough to look past a crowd of large messages, and a share of what ends, so
 //! that a quick flow of small ones costs little more than without. A pure decision; it waits for nothing.
@@ -22,12 +22,11 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use self::allowance::Allowance;
-use self::rush::Rush;
 use self::team::Busy;
 use crate::domain::id::TeamId;
 
 /// How much is kept free of those who have more than their share: one place of so many.
-const KEPT_FREE: usize = 4;
+pub(super) const KEPT_FREE: usize = 4;
 /// A team has its share while it has fewer than so many times what is free.
 const TIMES_FREE: usize = 3;
 /// The shortest and the longest time for which a message is put off.
@@ -75,8 +74,6 @@ pub struct Ahead {
     lookahead: u32,
     teams: HashMap<TeamId, Busy>,
     first_pace: f64,
-    /// Only where moves are free.
-    rush: Option<Rush>,
     allowance: Option<Allowance>,
 }
 
@@ -99,19 +96,20 @@ impl Ahead {
     /// For so many places; at most `lookahead` messages of a team are away at once, none for 0.
     #[must_use]
     pub fn new(places: usize, lookahead: u32, moves: Moves) -> Self {
-        let (first_pace, rush, allowance) = match moves {
-            Moves::Free => (FIRST_PACE, Some(Rush::none(Instant::now())), None),
-            Moves::Paid => (FIRST_PACE_IF_PAID, None, Some(Allowance::full())),
+        let (first_pace, allowance) = match moves {
+            Moves::Free => (FIRST_PACE, None),
+            Moves::Paid => (FIRST_PACE_IF_PAID, Some(Allowance::full())),
         };
-        Self { places, lookahead, teams: HashMap::new(), first_pace, rush, allowance }
+        Self { places, lookahead, teams: HashMap::new(), first_pace, allowance }
     }
 
     /// Decides about a delivery of `team` while `free` places are free. One that begins is in hand until [`Ahead::ended`]. All do if
     /// none `may_go_behind` just now, but in a rush: there it waits until it may.
     pub fn choose(&mut self, team: &TeamId, free: usize, may_go_behind: bool, now: Instant) -> Choice {
-        let Self { places, lookahead, teams, first_pace, rush, allowance } = self;
-        let is_rush = rush.as_mut().is_some_and(|rush| rush.is_on(now));
+        let Self { places, lookahead, teams, first_pace, allowance } = self;
         let busy = looked_at(teams, team, *first_pace, now);
+        // Where moves are paid for there are never so many.
+        let is_rush = allowance.is_none() && busy.rush.is_on(now);
         busy.expected.arrived();
         let has_share = has_share(busy.in_hand, free, *places) && (!is_rush || busy.in_hand * IN_A_RUSH < *places);
         let mut may_move = || allowance.as_mut().is_none_or(|allowance| allowance.take(now));
@@ -123,9 +121,7 @@ impl Ahead {
         let turn = (busy.last_turn.max(now) + step).min(now + LONGEST);
         busy.last_turn = turn;
         busy.away.add(turn, 1);
-        if let Some(rush) = rush {
-            rush.put_off(now);
-        }
+        busy.rush.put_off(now);
         Choice::PutOff(turn.duration_since(now).max(SHORTEST))
     }
 
@@ -134,8 +130,8 @@ impl Ahead {
     /// looked at evenly, about as many in a second as the team ends, and each within [`LONGEST`].
     pub fn wait(&mut self, team: &TeamId, free: usize, count: usize, now: Instant) -> Duration {
         let places = self.places;
-        let is_rush = self.rush.as_mut().is_some_and(|rush| rush.is_on(now));
         let busy = looked_at(&mut self.teams, team, self.first_pace, now);
+        let is_rush = self.allowance.is_none() && busy.rush.is_on(now);
         let (expected, pace) = (busy.expected.count(now), busy.pace(now));
         // Until they are there, so many of the team's will have ended.
         let ended = (1..=places).take_while(|count| *count as f64 <= pace * ON_THEIR_WAY.as_secs_f64()).count();
@@ -158,13 +154,11 @@ impl Ahead {
         if let Some(busy) = self.teams.get_mut(team) {
             busy.in_hand = busy.in_hand.saturating_sub(1);
             busy.ended = busy.ended.saturating_add(1);
+            busy.rush.ended(now);
             busy.used = now;
         }
         if let Some(allowance) = &mut self.allowance {
             allowance.ended();
-        }
-        if let Some(rush) = &mut self.rush {
-            rush.ended(now);
         }
     }
 }
@@ -231,25 +225,39 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn in_a_rush_looking_goes_before_a_busy_teams_work_and_a_rush_has_an_end() {
+    async fn in_a_rush_looking_goes_before_a_busy_teams_work() {
         let (mut ahead, start) = (Ahead::new(64, 20_000, Moves::Free), Instant::now());
         assert_eq!(offer(&mut ahead, "busy", 1_000, start).0, 48);
         (0..45).for_each(|_| ahead.ended(&team("busy"), start));
         assert_eq!(offer(&mut ahead, "busy", 100, start).0, 1, "three are in hand, and four may be");
         assert_ne!(ahead.choose(&team("busy"), 60, false, start), Choice::Begin, "it waits until it may go");
         assert!(!ahead.wait(&team("busy"), 60, 128, start).is_zero(), "nothing is brought back");
-        assert_eq!(offer(&mut ahead, "other", 1, start).0, 1, "whoever has little begins");
+        assert_eq!(offer(&mut ahead, "other", 8, start).0, 8, "others begin");
         // In the next window come some, and in the one after it one.
         let next = start + rush::WINDOW;
         assert_eq!(offer(&mut ahead, "busy", 50, next).0, 0);
         assert_eq!(offer(&mut ahead, "busy", 1, next + rush::WINDOW).0, 1, "no more than its share is put off");
         // A quick team's that come back too early make none.
         let later = next + rush::WINDOW * 5;
-        for _ in 0..500 {
+        for _ in 0..200 {
             ahead.ended(&team("busy"), later);
-            ahead.choose(&team("busy"), 0, true, later);
+            assert_eq!(ahead.choose(&team("busy"), 64, true, later), Choice::Begin);
+            (0..3).for_each(|_| assert_ne!(ahead.choose(&team("busy"), 0, true, later), Choice::Begin));
         }
-        assert!(offer(&mut ahead, "busy", 100, later).0 > 40, "it begins what it has places for");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_rush_that_goes_on_for_long_has_an_end_too() {
+        let (mut ahead, start) = (Ahead::new(64, 1_000_000, Moves::Free), Instant::now());
+        let mut at = start;
+        assert_eq!(offer(&mut ahead, "busy", 1_000, at).0, 48);
+        (0..45).for_each(|_| ahead.ended(&team("busy"), at));
+        while at < start + rush::LONGEST - rush::WINDOW {
+            at += rush::WINDOW;
+            assert!(offer(&mut ahead, "busy", 200, at).0 <= 1);
+        }
+        at += rush::WINDOW;
+        assert!(offer(&mut ahead, "busy", 200, at).0 > 40);
         // All that may be away is; then the rest begins, as far as there are places.
         let mut ahead = Ahead::new(64, 500, Moves::Free);
         assert_eq!(offer(&mut ahead, "busy", 1_000, start).0, 500);

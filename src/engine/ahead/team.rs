@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::rush::Rush;
+
 /// What is believed at least of a team's pace, in messages a second; and how many times what it just did.
 const LEAST_PACE: f64 = 20.0;
 pub(super) const MORE: f64 = 2.0;
@@ -29,6 +31,7 @@ pub(super) struct Busy {
     /// When the last of those that were away and have to wait longer is looked at again.
     pub(super) next_look: Instant,
     pub(super) expected: Expected,
+    pub(super) rush: Rush,
     pub(super) used: Instant,
 }
 
@@ -44,6 +47,7 @@ impl Busy {
             away: Away::default(),
             next_look: now,
             expected: Expected::default(),
+            rush: Rush::none(now),
             used: now,
         }
     }

@@ -18,8 +18,8 @@ use crate::ports::teams::Lookup;
 const UNKNOWN_FOR: Duration = Duration::from_secs(30 * 60);
 
 impl Pipeline {
-    /// Hands the completion on, as an event and as a webhook, then lets the message go. Waits without end while a broker is
-    /// away; what nobody takes goes back to the queue and is tried again without end.
+    /// Hands the completion on, as an event and as a webhook, then lets the message go. Waits while a broker is away,
+    /// until whoever calls ends it; what nobody takes goes back to the queue and is tried again without end.
     pub(super) async fn announce(&self, task: &Task, receipt: &Receipt, delivery: &Delivery) -> Verdict {
         let handing_on = async {
             self.publish(receipt, delivery).await.map_err(|error| error.to_string())?;

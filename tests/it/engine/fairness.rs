@@ -17,11 +17,12 @@ use longshore::domain::source::Source;
 use longshore::engine::intake::Until;
 use longshore::engine::limits::{Limit, LimitTable, Limits};
 use longshore::engine::stop::Stop;
-use longshore::engine::worker::Worker;
+use longshore::engine::worker::{Ports, Worker};
 use longshore::ports::fetcher::{Announced, FetchRequest, Fetched, Fetcher, Want};
 use longshore::ports::queue::{Outgoing, Queue};
 use tokio::time::{Instant, sleep, timeout};
 
+use super::faults::{Fate, FatedQueue};
 use super::world::World;
 
 /// A simulated host.
@@ -231,6 +232,26 @@ async fn a_teams_flood_delays_anothers_single_attachment_by_less_than_two_second
         .await;
         assert!(late < Duration::from_secs(2), "it took {late:?}");
     }
+}
+
+/// A broker that is short of disk takes acknowledgements and nothing to keep: then nothing can be put off.
+#[tokio::test(start_paused = true)]
+async fn what_cannot_be_put_off_holds_nobody_up_for_long() {
+    let (world, hosts) = (world(), Arc::new(Hosts::default()));
+    send(&world, "acme", "flood", singles("h", 4000)).await;
+    send(&world, "other", "late", singles("h", 1)).await;
+    let fate = Fate::new(1, 0);
+    fate.hang_moves();
+    let queue = Arc::new(FatedQueue(world.queue.another(), fate));
+    let ports = Ports { queue, fetcher: Arc::clone(&hosts) as _, ..world.ports() };
+    let worker = Worker::new(&ports, world.settings.clone(), &Stop::default());
+    let hanging = world.settings.messages_moved();
+    tokio::select! {
+        _ = worker.run(Until::Stopped) => panic!("nobody stopped it"),
+        () = async { while hosts.served() < 4001 - hanging { sleep(Duration::from_millis(100)).await } } => {}
+        () = sleep(Duration::from_secs(600)) => panic!("{} served", hosts.served()),
+    }
+    assert!(world.receipt_of("other", "late-0", 1).await.is_some());
 }
 
 #[tokio::test(start_paused = true)]

@@ -29,6 +29,8 @@ pub(super) struct Fate {
     killed: Arc<Notify>,
     /// How long closing the queue takes.
     closing_secs: Arc<AtomicU64>,
+    /// What is put off never is, and nobody is told.
+    moves_hang: Arc<AtomicBool>,
 }
 
 /// What becomes of one call.
@@ -43,7 +45,20 @@ impl Fate {
     pub(super) fn new(seed: u64, per_mille: u32) -> Self {
         let dice = Arc::new(Mutex::new(StdRng::seed_from_u64(seed)));
         let left = Arc::new(AtomicI64::new(-1));
-        Self { dice, per_mille, away: Arc::default(), left, killed: Arc::default(), closing_secs: Arc::default() }
+        Self {
+            dice,
+            per_mille,
+            away: Arc::default(),
+            left,
+            killed: Arc::default(),
+            closing_secs: Arc::default(),
+            moves_hang: Arc::default(),
+        }
+    }
+
+    /// From now on whatever is to be put off hangs.
+    pub(super) fn hang_moves(&self) {
+        self.moves_hang.store(true, Ordering::SeqCst);
     }
 
     /// Closing the queue takes so many seconds from now on.
@@ -211,6 +226,10 @@ impl<Q: Queue> Queue for FatedQueue<Q> {
         self.1.call(queue_lost, self.0.extend(leases)).await
     }
     async fn settle(&self, lease: &Lease, settlement: &Settlement) -> Result<(), QueueError> {
+        let is_move = matches!(settlement, Settlement::PutOff { delay } if !delay.is_zero());
+        if is_move && self.1.moves_hang.load(Ordering::SeqCst) {
+            std::future::pending::<()>().await;
+        }
         self.1.call(queue_lost, self.0.settle(lease, settlement)).await
     }
     async fn send(&self, messages: &[Outgoing]) -> Result<(), QueueError> {
