@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering::SeqCst;
 use std::time::Duration;
 
 use tokio::time::Instant;
-use tracing::debug;
+use tracing::{debug, warn};
 
 use super::batch::{Batcher, Sends};
 use super::held::Held;
@@ -15,7 +15,7 @@ use super::trouble::Trouble;
 use super::waiting::CountedAs;
 use crate::domain::settlement::Settlement;
 use crate::ports::crash;
-use crate::ports::queue::{Extended, Lease};
+use crate::ports::queue::{Extended, Lease, QueueError};
 
 /// Waits below this are waits by visibility, where nothing must be written.
 const BY_VISIBILITY_BELOW: Duration = Duration::from_secs(30);
@@ -139,6 +139,7 @@ impl Core {
         }
         let new_end = Instant::now() + self.lease;
         let entries = asked.iter().map(|held| (held.handle.clone(), secs)).collect();
+        let mut cause = None;
         for (held, outcome) in asked.iter().zip(self.hides.ask_all(entries).await) {
             match outcome {
                 Ok(_) => held.extend_to(new_end),
@@ -149,9 +150,16 @@ impl Core {
                     extended.lost.push(held.lease.clone());
                 }
                 Err(trouble) => {
-                    debug!(?trouble, "a lease could not be extended");
                     extended.unanswered.push(held.lease.clone());
+                    cause = Some(trouble);
                 }
+            }
+        }
+        if let Some(cause) = cause {
+            let (unanswered, asked) = (extended.unanswered.len(), asked.len());
+            match QueueError::from(cause) {
+                error @ QueueError::Refused(_) => warn!(%error, unanswered, asked, "leases cannot be extended"),
+                error => debug!(%error, unanswered, asked, "leases could not be extended"),
             }
         }
         extended
