@@ -124,7 +124,7 @@ async fn crowd_alone(count: usize, lookahead: &str) -> Duration {
 /// itself takes a third longer, and what the moves cost.
 #[tokio::test(flavor = "multi_thread")]
 async fn looking_ahead_costs_a_team_that_is_alone_little_on_rabbitmq() {
-    let count = sized(5_000, 250);
+    let count = sized(5_000, 500);
     let without = crowd_alone(count, "0").await;
     let with = crowd_alone(count, "20000").await;
     eprintln!("── {count} messages of one team: {without:?} without looking ahead, {with:?} with it");
