@@ -5,7 +5,7 @@
 //! the moment when its turn would come: so it is moved about once, and the team itself loses nothing. At most so many
 //! messages are away at once.
 //!
-//! In a rush, while a thousand more of a team's messages are put off each second, looking goes before work: that team begins
+//! In a rush, while a thousand of a team's messages a second are put off and few end, looking goes before work: that team begins
 //! little more until what stands behind it was seen, for some seconds at most. Where both take the same processors it loses nothing
 //! by that but the order.
 //!
@@ -108,13 +108,12 @@ impl Ahead {
     pub fn choose(&mut self, team: &TeamId, free: usize, may_go_behind: bool, now: Instant) -> Choice {
         let Self { places, lookahead, teams, first_pace, allowance } = self;
         let busy = looked_at(teams, team, *first_pace, now);
-        let away = busy.away.count(now);
         // Where moves are paid for there are never so many.
-        let is_rush = allowance.is_none() && busy.rush.is_on(away, now);
+        let is_rush = allowance.is_none() && busy.rush.is_on(now);
         busy.expected.arrived();
         let has_share = has_share(busy.in_hand, free, *places) && (!is_rush || busy.in_hand * IN_A_RUSH < *places);
         let mut may_move = || allowance.as_mut().is_none_or(|allowance| allowance.take(now));
-        if has_share || !(may_go_behind || is_rush) || away >= *lookahead || !may_move() {
+        if has_share || !(may_go_behind || is_rush) || busy.away.count(now) >= *lookahead || !may_move() {
             busy.in_hand += 1;
             return Choice::Begin;
         }
@@ -122,6 +121,7 @@ impl Ahead {
         let turn = (busy.last_turn.max(now) + step).min(now + LONGEST);
         busy.last_turn = turn;
         busy.away.add(turn, 1);
+        busy.rush.put_off(now);
         Choice::PutOff(turn.duration_since(now).max(SHORTEST))
     }
 
@@ -131,8 +131,7 @@ impl Ahead {
     pub fn wait(&mut self, team: &TeamId, free: usize, count: usize, now: Instant) -> Duration {
         let places = self.places;
         let busy = looked_at(&mut self.teams, team, self.first_pace, now);
-        let away = busy.away.count(now);
-        let is_rush = self.allowance.is_none() && busy.rush.is_on(away, now);
+        let is_rush = self.allowance.is_none() && busy.rush.is_on(now);
         let (expected, pace) = (busy.expected.count(now), busy.pace(now));
         // Until they are there, so many of the team's will have ended.
         let ended = (1..=places).take_while(|count| *count as f64 <= pace * ON_THEIR_WAY.as_secs_f64()).count();
@@ -155,6 +154,7 @@ impl Ahead {
         if let Some(busy) = self.teams.get_mut(team) {
             busy.in_hand = busy.in_hand.saturating_sub(1);
             busy.ended = busy.ended.saturating_add(1);
+            busy.rush.ended(now);
             busy.used = now;
         }
         if let Some(allowance) = &mut self.allowance {
@@ -237,6 +237,13 @@ mod tests {
         let next = start + rush::WINDOW;
         assert_eq!(offer(&mut ahead, "busy", 50, next).0, 0);
         assert_eq!(offer(&mut ahead, "busy", 1, next + rush::WINDOW).0, 1, "no more than its share is put off");
+        // A quick team's that come back too early make none.
+        let later = next + rush::WINDOW * 5;
+        for _ in 0..200 {
+            ahead.ended(&team("busy"), later);
+            assert_eq!(ahead.choose(&team("busy"), 64, true, later), Choice::Begin);
+            (0..3).for_each(|_| assert_ne!(ahead.choose(&team("busy"), 0, true, later), Choice::Begin));
+        }
     }
 
     #[tokio::test(start_paused = true)]
