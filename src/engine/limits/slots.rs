@@ -4,15 +4,15 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// How many of the slots of one second may be taken at once by whoever comes after a pause: a twentieth, as the limits allow.
-const BURST_OF_SECOND: f64 = 0.05;
+/// What a limit allows beyond itself in any one second: a twentieth of it, and one at the least.
+const ALLOWED: f64 = 0.05;
 
 /// How far slots are apart, and how far one may reach back.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(in crate::engine) struct Spacing {
     /// Between two slots.
     pub(in crate::engine) interval: Duration,
-    /// How much of the time that went by unused may still be used.
+    /// How much of the time that went by unused may still be used: half of what the limit allows beyond itself.
     pub(in crate::engine) slack: Duration,
 }
 
@@ -22,15 +22,16 @@ impl Spacing {
         let interval = 1.0 / rate;
         // More than a slot in a nanosecond is no limit; less than one in a year is one in a year.
         let interval = Duration::try_from_secs_f64(interval.min(31_536_000.0)).ok().filter(|long| !long.is_zero())?;
-        let burst = (rate * BURST_OF_SECOND).floor().max(1.0) - 1.0;
-        Some(Self { interval, slack: interval.mul_f64(burst.min(1e6)) })
+        // The other half is for those who use their slots late.
+        let slack = interval.max(Duration::from_secs_f64(ALLOWED)) / 2;
+        Some(Self { interval, slack })
     }
 
     /// The same, for whoever stands before those that keep the limit itself, and must never let them wait: a twentieth of a
     /// second and two slots more at once.
     pub(in crate::engine) fn before_rate(rate: f64) -> Option<Self> {
         let Self { interval, slack: _ } = Self::of_rate(rate)?;
-        Some(Self { interval, slack: Duration::from_secs_f64(BURST_OF_SECOND) + interval * 2 })
+        Some(Self { interval, slack: Duration::from_secs_f64(ALLOWED) + interval * 2 })
     }
 
     fn earliest(self, now: Instant) -> Instant {
