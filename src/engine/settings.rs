@@ -60,8 +60,8 @@ impl Settings {
     }
 
     /// How many messages may be on their way behind at once. A moved message is confirmed after many milliseconds, so only many at
-    /// once are moved quickly: with these, 20,000 in about two seconds on two cores. They are not ours for long: what is in
-    /// hand when a process is killed becomes suspicious by it, begun or not.
+    /// once are moved quickly: with these, 20,000 in less than a second and a half on two cores. They are not ours for long: what
+    /// is in hand when a process is killed becomes suspicious by it, begun or not.
     #[must_use]
     pub fn messages_moved(&self) -> usize {
         self.messages_in_hand.saturating_mul(32)

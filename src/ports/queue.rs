@@ -93,7 +93,7 @@ impl Outgoing {
     }
 }
 
-/// What came of extending leases: those that are named in neither list run anew.
+/// What came of extending leases: those that are named in neither list run anew, or are being settled just now.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Extended {
     /// Lost.

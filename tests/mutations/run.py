@@ -5,7 +5,8 @@
     tests/mutations/run.py --check    only looks whether each patch still applies
 
 A patch begins with `Mutation:` (what is broken) and `Test:` (who must notice). The copy and what is built of it lie in
-target/mutants. With LONGSHORE_PROOF, a folder, the table is kept there too.
+target/mutants; what cargo has there may be of the last mutation, so nothing else is built with it. With LONGSHORE_PROOF, a
+folder, the table is kept there too.
 """
 
 import os

@@ -278,6 +278,7 @@ mod tests {
         let last = delays.last().expect("some are put off").as_secs_f64();
         assert!((4.0..11.0).contains(&last), "ten thousand at a thousand a second, and sooner: {last} s");
     }
+
     #[tokio::test(start_paused = true)]
     async fn moves_that_are_paid_for_have_their_measure() {
         let (mut ahead, start) = (Ahead::new(64, 20_000, Moves::Paid), Instant::now());

@@ -9,7 +9,7 @@ use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_sdk_sqs::types::QueueAttributeName;
 use longshore::adapters::sqs::{SqsDeadLetters, SqsOptions, SqsQueue};
 use longshore::domain::settlement::Settlement;
-use longshore::ports::queue::{DeadLetters, Queue, QueueError};
+use longshore::ports::queue::{DeadLetters, Extended, Lease, Queue, QueueError};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::time::Instant;
@@ -103,6 +103,24 @@ async fn an_answer_that_is_read_after_its_lease_has_ended_is_not_taken_in_hand()
     assert_eq!(receiving.await.unwrap(), [], "it is somebody else's");
     slow.close().await;
     assert_eq!(pair.queue().depth().await.unwrap().total(), 0, "nothing was put back that was done");
+}
+
+/// What is known of one lease must not be thrown away because nothing is known of another.
+#[tokio::test]
+async fn what_is_known_of_leases_is_told_though_sqs_does_not_answer_for_others() {
+    let pair = Pair::new(Kind::Standard).await;
+    let mut way = Way::open(bed::ministack_endpoint()).await;
+    let options = SqsOptions { endpoint_url: Some(way.endpoint()), ..pair.options() };
+    let queue = SqsQueue::new(&options).unwrap();
+    pair.send("{}", &[]).await;
+    let held = take_one(&queue).await.lease;
+    let nobodys = Lease("nobody's".to_owned());
+    way.cut().await;
+    let extended = queue.extend(&[nobodys.clone(), held.clone()]).await.unwrap();
+    assert_eq!(extended, Extended { lost: vec![nobodys], unanswered: vec![held.clone()] });
+    way.reopen().await;
+    assert_eq!(queue.extend(std::slice::from_ref(&held)).await.unwrap(), Extended::default());
+    queue.settle(&held, &Settlement::Done).await.unwrap();
 }
 
 /// Asks without pause for a while and returns how many requests came of it.
