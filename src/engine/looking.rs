@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout};
 
-use super::ahead::{Ahead, Choice, KEPT_FREE, May, Moves};
+use super::ahead::{Ahead, Choice, KEPT_FREE, Moves};
 use super::hands::Hands;
 use super::line::{InLine, Line};
 use super::settings::Settings;
@@ -20,10 +20,8 @@ pub struct Looking {
     hands: Hands,
     /// Told when a delivery in hand has ended.
     ended: Notify,
-    /// How many deliveries may be looked at at once, or wait since they may not go behind.
+    /// How many deliveries may be looked at at once, or wait for a place.
     room: Arc<Semaphore>,
-    /// How many bytes the others that wait may have.
-    line_bytes: Arc<Semaphore>,
     /// How many may be on their way behind at once.
     moving: Arc<Semaphore>,
 }
@@ -63,8 +61,7 @@ impl Looking {
             let state = Mutex::new(State { ahead, line: Line::default() });
             let semaphore = |permits| Arc::new(Semaphore::new(permits));
             let (room, moving) = (semaphore(settings.messages_looked_at()), semaphore(settings.messages_moved()));
-            let line_bytes = semaphore(settings.line_bytes().min(Semaphore::MAX_PERMITS));
-            Arc::new(Self { state, hands: hands.clone(), ended: Notify::new(), room, line_bytes, moving })
+            Arc::new(Self { state, hands: hands.clone(), ended: Notify::new(), room, moving })
         })
     }
 
@@ -107,16 +104,12 @@ impl Looking {
         self.hands.free() * KEPT_FREE <= self.hands.count()
     }
 
-    /// Decides about a delivery of `team` with so many bytes.
-    pub(super) fn choose(self: &Arc<Self>, team: &TeamId, bytes: usize, may_go_behind: bool) -> Seen {
-        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
-        let memory = Arc::clone(&self.line_bytes).try_acquire_many_owned(bytes).ok();
-        let may = May { wait: memory.is_some(), go_behind: may_go_behind };
+    /// Decides about a delivery of `team`.
+    pub(super) fn choose(self: &Arc<Self>, team: &TeamId, may_go_behind: bool) -> Seen {
         let mut state = self.state();
-        match state.ahead.choose(team, self.hands.free(), may, Instant::now()) {
+        match state.ahead.choose(team, self.hands.free(), may_go_behind, Instant::now()) {
             Choice::Begin => Seen::Begins(self.of_team(team.clone())),
-            Choice::Wait => Seen::Waits(InLine::at_its_end(self, &mut state.line, team, memory)),
-            Choice::WaitBeyond => Seen::Waits(InLine::at_its_end(self, &mut state.line, team, None)),
+            Choice::Wait => Seen::Waits(InLine::at_its_end(self, &mut state.line, team)),
             Choice::PutOff(delay) => Seen::GoesBehind(delay),
         }
     }

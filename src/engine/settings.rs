@@ -60,12 +60,6 @@ impl Settings {
         self.messages_in_hand
     }
 
-    /// How many bytes the messages may have that wait in line: a quarter of the memory for messages, so that others are looked at.
-    #[must_use]
-    pub fn line_bytes(&self) -> usize {
-        self.memory_bytes / 32
-    }
-
     /// How many messages may be on their way behind at once. A moved message is confirmed after many milliseconds, so only many at
     /// once are moved quickly: with these, 20,000 in less than a second and a half on two cores. They are not ours for long: what
     /// is in hand when a process is killed becomes suspicious by it, begun or not.

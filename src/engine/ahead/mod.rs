@@ -30,9 +30,8 @@ use crate::ports::queue::ComeBack;
 /// The shortest and the longest time for which a message is put off.
 const SHORTEST: Duration = Duration::from_secs(1);
 const LONGEST: Duration = Duration::from_secs(60);
-/// How many may wait in hand for each place, all teams' together, and however many places there are: a broker gives a consumer 2,000.
+/// How many may wait in hand for each place, all teams' together.
 pub(super) const WAITING_FOR_A_PLACE: usize = 4;
-const WAITING_MAX: usize = 512;
 /// How many that were put off together come back at least, where so many are left: each time costs the rest a move.
 const TOGETHER: usize = 32;
 /// What is believed of a team's pace until it has shown one, in messages a second. Too quick costs another move,
@@ -66,19 +65,8 @@ pub enum Choice {
     Begin,
     /// It waits in hand for its team's turn.
     Wait,
-    /// The same, though more of its team wait than begin soon, since it may not go behind: it may take a place that is kept free.
-    WaitBeyond,
     /// It goes behind for so long.
     PutOff(Duration),
-}
-
-/// What may become of a delivery just now beside beginning.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct May {
-    /// There is memory for one more that waits.
-    pub wait: bool,
-    /// One more may be on its way behind.
-    pub go_behind: bool,
 }
 
 /// Who has how much in hand, how much that waits, and how much away.
@@ -116,9 +104,9 @@ impl Ahead {
     }
 
     /// Decides about a delivery of `team` while `free` places are free. One that begins is in hand until [`Ahead::ended`], one that
-    /// waits until [`Ahead::begins`], [`Ahead::tires`] or [`Ahead::left`]. In a rush one goes behind even if none may just now: it
+    /// waits until [`Ahead::next`] or [`Ahead::tires`]. None goes behind if none `may_go_behind` just now, but in a rush: there it
     /// waits until it may.
-    pub fn choose(&mut self, team: &TeamId, free: usize, may: May, now: Instant) -> Choice {
+    pub fn choose(&mut self, team: &TeamId, free: usize, may_go_behind: bool, now: Instant) -> Choice {
         let room_to_wait = self.room_to_wait();
         let is_free = self.allowance.is_none();
         let busy = looked_at(&mut self.teams, team, self.first_pace, now);
@@ -126,35 +114,38 @@ impl Ahead {
         // Where moves are paid for there are never so many.
         let is_rush = is_free && busy.rush.is_on(now);
         let may_begin = busy.may_begin(free, self.places, is_rush);
-        // Never before those of its own who wait.
+        // Not before those of its own who wait.
         if may_begin && busy.waiting == 0 {
             busy.in_hand += 1;
             return Choice::Begin;
         }
-        let is_beyond = is_rush || !may.wait || busy.waiting >= busy.waiting_max(room_to_wait, now);
-        if is_beyond
-            && (may.go_behind || is_rush)
+        if !is_rush && busy.waiting < busy.waiting_max(room_to_wait, now) {
+            if busy.waiting == 0 {
+                self.in_line.push(team.clone());
+            }
+            busy.waiting += 1;
+            self.waiting += 1;
+            return Choice::Wait;
+        }
+        if !may_begin
+            && (may_go_behind || is_rush)
             && let Some(delay) = self.put_off(team, now)
         {
             return Choice::PutOff(delay);
         }
-        self.waits(team, is_beyond);
-        if is_beyond { Choice::WaitBeyond } else { Choice::Wait }
-    }
-
-    fn waits(&mut self, team: &TeamId, is_beyond: bool) {
-        let Some(busy) = self.teams.get_mut(team) else { return };
-        if busy.waiting == 0 {
-            self.in_line.push(team.clone());
-        }
-        busy.waiting += 1;
-        busy.beyond += usize::from(is_beyond);
-        self.waiting += 1;
+        self.begins(team);
+        Choice::Begin
     }
 
     /// How many more may wait in hand.
     fn room_to_wait(&self) -> usize {
-        (self.places * WAITING_FOR_A_PLACE).min(WAITING_MAX).saturating_sub(self.waiting)
+        (self.places * WAITING_FOR_A_PLACE).saturating_sub(self.waiting)
+    }
+
+    fn begins(&mut self, team: &TeamId) {
+        if let Some(busy) = self.teams.get_mut(team) {
+            busy.in_hand += 1;
+        }
     }
 
     /// Counts one more of `team` as away and returns for how long; `None` if none may be.
@@ -171,43 +162,34 @@ impl Ahead {
         Some(turn.duration_since(now).max(SHORTEST))
     }
 
-    /// Whose delivery of those that wait is next, while `free` places are free: the team's that has least in hand, of several the one
-    /// that had its turn longest ago. Who has its share comes last, and only if it has some that may not go behind.
+    /// Whose delivery of those that wait begins now, while `free` places are free: the team's that has least in hand. It is in hand
+    /// from now on.
     pub fn next(&mut self, free: usize, now: Instant) -> Option<TeamId> {
         let Self { places, teams, in_line, allowance, .. } = self;
-        let mut rank = |team: &TeamId| {
-            let busy = teams.get_mut(team)?;
-            let is_rush = allowance.is_none() && busy.rush.is_on(now);
-            let has_share = !busy.may_begin(free, *places, is_rush);
-            (!has_share || busy.beyond > 0).then_some((has_share, busy.in_hand))
+        let mut may_begin = |team: &&TeamId| {
+            teams.get_mut(*team).is_some_and(|busy| {
+                let is_rush = allowance.is_none() && busy.rush.is_on(now);
+                busy.may_begin(free, *places, is_rush)
+            })
         };
-        let ranks = in_line.iter().enumerate().filter_map(|(index, team)| Some((rank(team)?, index)));
-        let (_, index) = ranks.min()?;
-        let team = in_line.remove(index);
-        in_line.push(team.clone());
-        Some(team)
-    }
-
-    /// Notes that a delivery of `team` that waited begins: it is in hand.
-    pub fn begins(&mut self, team: &TeamId, was_beyond: bool) {
-        self.left(team, was_beyond);
-        if let Some(busy) = self.teams.get_mut(team) {
-            busy.in_hand += 1;
-        }
+        let able: Vec<&TeamId> = in_line.iter().filter(|team| may_begin(team)).collect();
+        let next = able.into_iter().min_by_key(|team| teams.get(*team).map(|busy| busy.in_hand))?.clone();
+        self.left(&next);
+        self.begins(&next);
+        Some(next)
     }
 
     /// For how long a delivery of `team` that has waited for long is put off, and waits no more. `None` if it may not be, and waits on.
-    pub fn tires(&mut self, team: &TeamId, was_beyond: bool, now: Instant) -> Option<Duration> {
+    pub fn tires(&mut self, team: &TeamId, now: Instant) -> Option<Duration> {
         let delay = self.put_off(team, now)?;
-        self.left(team, was_beyond);
+        self.left(team);
         Some(delay)
     }
 
     /// Notes that a delivery of `team` waits no more.
-    pub fn left(&mut self, team: &TeamId, was_beyond: bool) {
+    pub fn left(&mut self, team: &TeamId) {
         let Some(busy) = self.teams.get_mut(team) else { return };
         busy.waiting = busy.waiting.saturating_sub(1);
-        busy.beyond = busy.beyond.saturating_sub(usize::from(was_beyond));
         self.waiting = self.waiting.saturating_sub(1);
         if busy.waiting == 0 {
             self.in_line.retain(|waits| waits != team);
@@ -215,7 +197,7 @@ impl Ahead {
     }
 
     /// What of `count` messages of `team` that were put off together may come back, while `free` places are free: as many as would
-    /// wait in hand for a moment, or some if any would begin. They are expected then. Else they are away for longer: all that wait so are looked at
+    /// begin, or wait in hand for a moment. They are expected then. Else they are away for longer: all that wait so are looked at
     /// evenly, about as many in a second as the team ends, and each within [`LONGEST`].
     pub fn come_back(&mut self, team: &TeamId, free: usize, count: usize, now: Instant) -> ComeBack {
         let (places, room_to_wait) = (self.places, self.room_to_wait());

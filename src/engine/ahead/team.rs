@@ -29,9 +29,8 @@ pub(super) const EXPECTED_FOR: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub(super) struct Busy {
     pub(super) in_hand: usize,
-    /// Deliveries that wait in hand, and how many of them do so since they may not go behind.
+    /// Deliveries that wait in hand.
     pub(super) waiting: usize,
-    pub(super) beyond: usize,
     /// Messages ended a second, measured from `since` on.
     pub(super) pace: f64,
     pub(super) ended: u32,
@@ -52,7 +51,6 @@ impl Busy {
         Self {
             in_hand: 0,
             waiting: 0,
-            beyond: 0,
             pace,
             ended: 0,
             since: now,

@@ -10,68 +10,44 @@ fn free(ahead: &Ahead) -> usize {
     64usize.saturating_sub(ahead.teams.values().map(|busy| busy.in_hand).sum())
 }
 
-const MAY: May = May { wait: true, go_behind: true };
-
-/// What became of messages that were offered.
-#[derive(Debug, Default, PartialEq)]
-struct Offered {
-    begun: usize,
-    waiting: usize,
-    beyond: usize,
-    delays: Vec<Duration>,
-}
-
-impl Offered {
-    fn counts(&self) -> [usize; 4] {
-        [self.begun, self.waiting, self.beyond, self.delays.len()]
-    }
-}
-
-/// Offers messages of a team.
-fn offer(ahead: &mut Ahead, name: &str, count: usize, now: Instant) -> Offered {
-    let mut offered = Offered::default();
+/// Offers messages of a team, and returns how many begin and how many wait, and for how long the others are put off.
+fn offer(ahead: &mut Ahead, name: &str, count: usize, now: Instant) -> (usize, usize, Vec<Duration>) {
+    let (mut begun, mut waiting, mut delays) = (0, 0, Vec::new());
     for _ in 0..count {
-        match ahead.choose(&team(name), free(ahead), MAY, now) {
-            Choice::Begin => offered.begun += 1,
-            Choice::Wait => offered.waiting += 1,
-            Choice::WaitBeyond => offered.beyond += 1,
-            Choice::PutOff(delay) => offered.delays.push(delay),
+        match ahead.choose(&team(name), free(ahead), true, now) {
+            Choice::Begin => begun += 1,
+            Choice::Wait => waiting += 1,
+            Choice::PutOff(delay) => delays.push(delay),
         }
     }
-    offered
+    (begun, waiting, delays)
 }
 
-/// Ends messages of a team, and lets those begin that wait, the oldest of each team first; returns how many do.
+/// Ends messages of a team, and lets those begin that wait; returns how many do.
 fn end(ahead: &mut Ahead, name: &str, count: usize, now: Instant) -> usize {
     (0..count).for_each(|_| ahead.ended(&team(name), now));
-    let next = || {
-        let next = ahead.next(free(ahead), now).filter(|_| free(ahead) > 0)?;
-        let was_beyond = ahead.teams[&next].beyond == ahead.teams[&next].waiting;
-        ahead.begins(&next, was_beyond);
-        Some(())
-    };
-    std::iter::from_fn(next).count()
+    std::iter::from_fn(|| ahead.next(free(ahead), now)).count()
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_busy_team_leaves_room_and_its_rest_comes_back_at_its_own_pace() {
     let (mut ahead, now) = (Ahead::new(64, 20_000, Moves::Free), Instant::now());
-    let offered = offer(&mut ahead, "busy", 10_000, now);
-    assert_eq!(offered.counts(), [48, 192, 0, 9_760], "a quarter is kept free, in the line too");
-    let delays = offered.delays;
+    let (begun, waiting, delays) = offer(&mut ahead, "busy", 10_000, now);
+    assert_eq!((begun, waiting), (48, 192), "a quarter is kept free, in the line too");
+    assert_eq!(delays.len(), 9_760);
     assert!(delays.is_sorted() && delays[0] == SHORTEST);
     let expected = 9_760.0 / FIRST_PACE / MORE;
     let last = delays[9_759].as_secs_f64();
     assert!((last - expected).abs() < 0.1, "{last} s for what is expected to take {expected} s");
-    assert_eq!(offer(&mut ahead, "quiet", 1, now).begun, 1, "another one begins at once");
+    assert_eq!(offer(&mut ahead, "quiet", 1, now).0, 1, "another one begins at once");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_burst_waits_in_hand_and_is_never_moved() {
     let (mut ahead, now) = (Ahead::new(64, 20_000, Moves::Free), Instant::now());
-    assert_eq!(offer(&mut ahead, "busy", 240, now).counts(), [48, 192, 0, 0]);
+    assert_eq!(offer(&mut ahead, "busy", 240, now), (48, 192, vec![]));
     assert_eq!(end(&mut ahead, "busy", 10, now), 10);
-    assert_eq!(offer(&mut ahead, "busy", 1, now).waiting, 1, "behind its own");
+    assert_eq!(offer(&mut ahead, "busy", 1, now).1, 1, "behind its own");
     let mut begun = 10;
     while begun < 193 {
         let more = end(&mut ahead, "busy", 48, now);
@@ -92,93 +68,68 @@ async fn only_so_many_wait_as_would_begin_soon() {
     assert!((10..=12).contains(&ahead.waiting), "{}: what ends in a second", ahead.waiting);
     // Who has waited for long makes room for others.
     let waiting = ahead.waiting;
-    assert!(ahead.tires(&team("slow"), false, now).is_some());
+    assert!(ahead.tires(&team("slow"), now).is_some());
     assert_eq!(ahead.waiting, waiting - 1);
 }
 
 #[tokio::test(start_paused = true)]
 async fn who_has_least_in_hand_begins_first_and_none_leaves_the_line_to_nobody() {
     let (mut ahead, now) = (Ahead::new(64, 20_000, Moves::Free), Instant::now());
-    assert_eq!(offer(&mut ahead, "first", 100, now).counts(), [48, 52, 0, 0]);
-    assert_eq!(offer(&mut ahead, "second", 100, now).counts(), [12, 88, 0, 0]);
+    assert_eq!(offer(&mut ahead, "first", 100, now), (48, 52, vec![]));
+    assert_eq!(offer(&mut ahead, "second", 100, now), (12, 88, vec![]));
     assert_eq!(end(&mut ahead, "first", 12, now), 9, "some are kept free");
     let in_hand = |ahead: &Ahead, name| ahead.teams[&team(name)].in_hand;
     assert_eq!((in_hand(&ahead, "first"), in_hand(&ahead, "second")), (36, 21));
-    (0..52).for_each(|_| ahead.left(&team("first"), false));
+    (0..52).for_each(|_| ahead.left(&team("first")));
     assert_eq!(ahead.in_line, [team("second")]);
     assert_eq!(ahead.waiting, 79);
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_may_not_go_behind_overtakes_nobody() {
-    let (mut ahead, now) = (Ahead::new(64, 20_000, Moves::Paid), Instant::now());
-    assert_eq!(offer(&mut ahead, "busy", 248, now).counts(), [48, 100, 0, 100]);
-    assert_eq!(offer(&mut ahead, "busy", 64, now).counts(), [0, 0, 64, 0]);
-    assert_eq!(end(&mut ahead, "busy", 0, now), 16, "nobody else can be seen: no place is kept");
-    assert_eq!(offer(&mut ahead, "quiet", 20, now).counts(), [1, 19, 0, 0]);
-    assert_eq!(end(&mut ahead, "busy", 9, now), 8);
-    assert_eq!(ahead.teams[&team("quiet")].in_hand, 7, "as many as it may have beside the last that are free");
-    assert_eq!(ahead.teams[&team("busy")].in_hand, 57);
-}
-
-#[tokio::test(start_paused = true)]
-async fn what_there_is_no_memory_for_goes_behind() {
-    let (mut ahead, now) = (Ahead::new(64, 20_000, Moves::Free), Instant::now());
-    let may = May { wait: false, go_behind: true };
-    let chosen: Vec<_> = (0..50).map(|_| ahead.choose(&team("busy"), free(&ahead), may, now)).collect();
-    assert!(chosen[..48].iter().all(|choice| *choice == Choice::Begin));
-    assert!(chosen[48..].iter().all(|choice| matches!(choice, Choice::PutOff(_))));
-    let may = May { wait: false, go_behind: false };
-    assert_eq!(ahead.choose(&team("busy"), free(&ahead), may, now), Choice::WaitBeyond);
-}
-
-#[tokio::test(start_paused = true)]
 async fn no_more_are_away_than_allowed() {
     let (mut ahead, now) = (Ahead::new(64, 100, Moves::Free), Instant::now());
-    let delays = offer(&mut ahead, "busy", 1000, now).delays;
+    let (_, _, delays) = offer(&mut ahead, "busy", 1000, now);
     assert_eq!(delays.len(), 100);
-    let delays = offer(&mut Ahead::new(64, 0, Moves::Free), "busy", 1000, now).delays;
+    let (_, _, delays) = offer(&mut Ahead::new(64, 0, Moves::Free), "busy", 1000, now);
     assert!(delays.is_empty());
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_team_that_shows_to_be_quick_has_no_more_away_by_that() {
     let (mut ahead, start) = (Ahead::new(64, 20_000, Moves::Free), Instant::now());
-    let delays = offer(&mut ahead, "busy", 10_240, start).delays;
+    let (_, _, delays) = offer(&mut ahead, "busy", 10_240, start);
     assert_eq!(delays.len(), 10_000);
     let later = start + Duration::from_secs(1);
     let _begun = end(&mut ahead, "busy", 5_000, later);
-    let Offered { begun, waiting, beyond, delays } = offer(&mut ahead, "busy", 15_000, later);
+    let (begun, waiting, delays) = offer(&mut ahead, "busy", 15_000, later);
     assert!((11_000..=13_000).contains(&delays.len()), "two thousand are back, {} more may be away", delays.len());
-    assert_eq!(begun + waiting + beyond + delays.len(), 15_000);
+    assert_eq!(begun + waiting + delays.len(), 15_000);
     let all_back = later + LONGEST + Duration::from_secs(1);
     assert_eq!(ahead.teams[&team("busy")].away.count, 20_000);
-    assert!(matches!(ahead.choose(&team("busy"), 0, MAY, all_back), Choice::PutOff(_)), "they are back");
+    assert!(matches!(ahead.choose(&team("busy"), 0, true, all_back), Choice::PutOff(_)), "they are back");
 }
 
 #[tokio::test(start_paused = true)]
 async fn in_a_rush_looking_goes_before_a_busy_teams_work() {
     let (mut ahead, start) = (Ahead::new(64, 20_000, Moves::Free), Instant::now());
-    assert_eq!(offer(&mut ahead, "busy", 1_000, start).begun, 48);
+    assert_eq!(offer(&mut ahead, "busy", 1_000, start).0, 48);
     assert_eq!(end(&mut ahead, "busy", 45, start), 1, "three are in hand, and four may be");
-    assert_eq!(offer(&mut ahead, "busy", 100, start).delays.len(), 100, "none waits instead");
-    assert!(
-        matches!(ahead.choose(&team("busy"), 60, May { wait: true, go_behind: false }, start), Choice::PutOff(_)),
-        "it waits until it may go"
-    );
+    assert_eq!(offer(&mut ahead, "busy", 100, start).2.len(), 100, "none waits instead");
+    assert!(matches!(ahead.choose(&team("busy"), 60, false, start), Choice::PutOff(_)), "it waits until it may go");
     assert!(matches!(ahead.come_back(&team("busy"), 60, 128, start), ComeBack::In(_)), "nothing is brought back");
-    assert_eq!(offer(&mut ahead, "other", 8, start).begun, 8, "others begin");
+    assert_eq!(offer(&mut ahead, "other", 8, start).0, 8, "others begin");
     // In the next window come some, and in the one after it one.
     let next = start + rush::WINDOW;
-    assert_eq!(offer(&mut ahead, "busy", 50, next).delays.len(), 50);
-    assert_eq!(offer(&mut ahead, "busy", 1, next + rush::WINDOW).waiting, 1, "no more than its share is put off");
+    assert_eq!(offer(&mut ahead, "busy", 50, next).2.len(), 50);
+    assert_eq!(offer(&mut ahead, "busy", 1, next + rush::WINDOW).1, 1, "no more than its share is put off");
     assert_eq!(end(&mut ahead, "busy", 0, next + rush::WINDOW), 38, "those that wait begin, as far as they may");
     // A quick team's that come back too early make none.
     let later = next + rush::WINDOW * 5;
-    assert_eq!(offer(&mut ahead, "busy", 38, later).waiting, 38);
+    assert_eq!(offer(&mut ahead, "busy", 38, later).1, 38);
     for _ in 0..200 {
         assert_eq!(end(&mut ahead, "busy", 1, later), 1);
-        assert_eq!(offer(&mut ahead, "busy", 4, later).counts(), [0, 1, 0, 3]);
+        let (begun, waiting, delays) = offer(&mut ahead, "busy", 4, later);
+        assert_eq!((begun, waiting, delays.len()), (0, 1, 3));
     }
 }
 
@@ -186,20 +137,19 @@ async fn in_a_rush_looking_goes_before_a_busy_teams_work() {
 async fn a_rush_that_goes_on_for_long_has_an_end_too() {
     let (mut ahead, start) = (Ahead::new(64, 1_000_000, Moves::Free), Instant::now());
     let mut at = start;
-    assert_eq!(offer(&mut ahead, "busy", 1_000, at).begun, 48);
+    assert_eq!(offer(&mut ahead, "busy", 1_000, at).0, 48);
     let _one = end(&mut ahead, "busy", 45, at);
     while at < start + rush::LONGEST - rush::WINDOW {
         at += rush::WINDOW;
-        assert_eq!(offer(&mut ahead, "busy", 200, at).delays.len(), 200);
+        assert_eq!(offer(&mut ahead, "busy", 200, at).2.len(), 200);
         assert_eq!(end(&mut ahead, "busy", 0, at), 0);
     }
     at += rush::WINDOW;
-    let begun = offer(&mut ahead, "busy", 200, at).begun + end(&mut ahead, "busy", 0, at);
+    let begun = offer(&mut ahead, "busy", 200, at).0 + end(&mut ahead, "busy", 0, at);
     assert_eq!(begun, 44);
     // All that may be away is; then the rest begins, as far as there are places.
     let mut ahead = Ahead::new(64, 500, Moves::Free);
-    assert_eq!(offer(&mut ahead, "busy", 1_000, start).counts(), [48, 192, 1_000 - 240 - 500, 500]);
-    assert_eq!(end(&mut ahead, "busy", 0, start), 16);
+    assert_eq!(offer(&mut ahead, "busy", 1_000, start).0, 1_000 - 192 - 500);
 }
 
 #[tokio::test(start_paused = true)]
@@ -213,7 +163,7 @@ async fn a_quick_teams_messages_come_back_soon() {
         let _more = offer(&mut ahead, "busy", 48, start + Duration::from_secs(second));
     }
     let now = start + Duration::from_secs(10);
-    let delays = offer(&mut ahead, "busy", 10_000, now).delays;
+    let (_, _, delays) = offer(&mut ahead, "busy", 10_000, now);
     let last = delays.last().expect("some are put off").as_secs_f64();
     assert!((4.0..11.0).contains(&last), "ten thousand at a thousand a second, and sooner: {last} s");
 }
@@ -221,16 +171,20 @@ async fn a_quick_teams_messages_come_back_soon() {
 #[tokio::test(start_paused = true)]
 async fn moves_that_are_paid_for_have_their_measure() {
     let (mut ahead, start) = (Ahead::new(64, 20_000, Moves::Paid), Instant::now());
-    let counts = offer(&mut ahead, "busy", 248, start).counts();
-    assert_eq!(counts, [48, 100, 0, 100], "a hundred are looked past at once, beyond those that wait");
-    assert_eq!(offer(&mut ahead, "busy", 1, start).beyond, 1, "and no more: it waits for its place");
+    let (begun, waiting, delays) = offer(&mut ahead, "busy", 248, start);
+    assert_eq!(
+        (begun, waiting, delays.len()),
+        (48, 100, 100),
+        "a hundred are looked past at once, beyond those that wait"
+    );
+    assert_eq!(offer(&mut ahead, "busy", 1, start).0, 1, "and no more: it waits for its place");
     // A flow of fifty a second.
     let mut moved = 0;
     for nth in 1..=5_000u32 {
         let now = start + Duration::from_secs(1) * nth / 50;
         ahead.ended(&team("busy"), now);
         for _ in 0..2 {
-            moved += u32::from(matches!(ahead.choose(&team("busy"), 0, MAY, now), Choice::PutOff(_)));
+            moved += u32::from(matches!(ahead.choose(&team("busy"), 0, true, now), Choice::PutOff(_)));
         }
     }
     assert!((1_400..=1_600).contains(&moved), "{moved} moves for 5,000 messages");
@@ -245,7 +199,7 @@ async fn messages_that_were_put_off_together_come_back_when_some_of_them_would_b
         (busy.pace, busy.since, busy.ended) = (pace, now, 0);
     };
     let stays_away = |comes: ComeBack| matches!(comes, ComeBack::In(wait) if wait >= SHORTEST);
-    assert_eq!(offer(&mut ahead, "busy", 60, now).counts(), [48, 12, 0, 0]);
+    assert_eq!(offer(&mut ahead, "busy", 60, now), (48, 12, vec![]));
     at_pace(&mut ahead, 1.0, now);
     assert!(stays_away(ahead.come_back(&busy, 16, 32, now)), "it has its share, and few may wait");
     assert_eq!(end(&mut ahead, "busy", 8, now), 8);
@@ -254,7 +208,7 @@ async fn messages_that_were_put_off_together_come_back_when_some_of_them_would_b
     let later = now + EXPECTED_FOR + Duration::from_millis(1);
     at_pace(&mut ahead, 1.0, later);
     assert_eq!(ahead.come_back(&busy, 16, 6, later), ComeBack::Now(6), "they went elsewhere");
-    assert_eq!(offer(&mut ahead, "busy", 6, later).counts(), [0, 6, 0, 0]);
+    assert_eq!(offer(&mut ahead, "busy", 6, later), (0, 6, vec![]));
     assert!(stays_away(ahead.come_back(&busy, 16, 6, later)));
     // Of a quick one more may wait, and of what there is no room for the rest stays away.
     at_pace(&mut ahead, 500.0, later);
@@ -282,7 +236,7 @@ async fn those_that_have_to_wait_are_looked_at_evenly_and_stay_counted() {
     let longest = waits_at(&mut ahead, now).into_iter().max().unwrap();
     assert!((9..=12).contains(&longest), "twenty thousand at two thousand a second: {longest} s");
     assert_eq!(ahead.teams[&busy].away.count, 625 * 32);
-    assert_eq!(ahead.choose(&busy, 0, MAY, now), Choice::WaitBeyond, "no more are away than allowed");
+    assert!(matches!(ahead.choose(&busy, 0, true, now), Choice::Begin), "no more are away than allowed");
     // A slow team's are spread over a minute.
     let later = now + LONGEST;
     ahead.teams.get_mut(&busy).unwrap().pace = 0.0;

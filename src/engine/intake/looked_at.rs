@@ -18,6 +18,8 @@ use crate::ports::queue::Delivery;
 
 /// How long a delivery that was looked at waits for a place before it is put off.
 const PLACE_WITHIN: Duration = Duration::from_secs(5);
+/// How long one waits in line, which was expected to wait for half of it at most.
+const TURN_WITHIN: Duration = Duration::from_secs(2);
 
 impl Intake {
     /// Looks whose a delivery is: it begins as soon as there is a place, waits in line, or goes behind.
@@ -27,11 +29,12 @@ impl Intake {
         let team = whose(&delivery.message.body, &delivery.message.attributes);
         let Some(team) = team else { return self.begin_at_its_place(delivery, held, taken, None) };
         let moving = looking.try_take_move();
-        match looking.choose(&team, delivery.message.body.len(), moving.is_some()) {
+        match looking.choose(&team, moving.is_some()) {
             Seen::Begins(of_team) => self.begin_at_its_place(delivery, held, taken, Some(of_team)),
             Seen::Waits(in_line) => {
                 self.say_short_of_places(&looking);
-                self.wait_in_line(delivery, held, taken, in_line);
+                let (grant, _looked_at) = taken;
+                self.wait_in_line(delivery, held, grant, in_line, looking);
             }
             Seen::GoesBehind(delay) => {
                 self.say_short_of_places(&looking);
@@ -48,24 +51,20 @@ impl Intake {
     }
 
     /// Waits in hand for the team's turn; goes behind when that takes long, and back when we are told to take no more.
-    fn wait_in_line(
-        &self, delivery: Delivery, held: Held, (grant, looked_at): (Grant, OwnedSemaphorePermit), in_line: InLine,
-    ) {
+    fn wait_in_line(&self, delivery: Delivery, held: Held, grant: Grant, in_line: InLine, looking: Arc<Looking>) {
         let pipeline = Arc::clone(&self.pipeline);
-        let looked_at = in_line.is_beyond().then_some(looked_at);
         self.spawn(async move {
-            let turn = tokio::select! {
-                turn = pipeline.stop.unless_begun(in_line.turn()) => turn,
-                () = held.was_lost() => None,
-            };
-            match turn {
+            match pipeline.stop.unless_begun(in_line.turn(TURN_WITHIN)).await {
                 Some(Turn::Begins(hand, of_team)) => {
-                    drop(looked_at);
                     pipeline.run(delivery, held.at(hand)).await;
-                    drop(of_team);
+                    drop((grant, of_team));
+                    return;
                 }
-                Some(Turn::GoesBehind(delay, moving)) => go_behind(&pipeline, &held, delay, Some(moving)).await,
-                Some(Turn::GoesBack) | None => pipeline.put_off(&held, Duration::ZERO).await,
+                Some(Turn::GoesBehind(delay)) => {
+                    let moving = move_soon(&pipeline, &looking, None).await;
+                    go_behind(&pipeline, &held, delay, moving).await;
+                }
+                None => pipeline.put_off(&held, Duration::ZERO).await,
             }
             drop(grant);
         });
