@@ -29,7 +29,6 @@ pub mod keyed;
 pub mod lanes;
 pub mod lease;
 pub mod limits;
-mod line;
 pub mod looking;
 pub mod memory;
 pub mod outage;

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::ahead::WAITING_FOR_A_PLACE;
 use super::limits::LimitTable;
 use super::retry::RetryPolicy;
 use crate::domain::message::Trusted;
@@ -42,16 +41,16 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// How many messages may be ours: in hand, beside, in line, looked at, and some that are next.
+    /// How many messages may be ours: in hand, beside, looked at, and some that are next.
     #[must_use]
     pub fn messages_at_most(&self) -> usize {
-        self.messages_in_hand.saturating_mul(5 + WAITING_FOR_A_PLACE)
+        self.messages_in_hand.saturating_mul(5)
     }
 
     /// The same while a crowd is looked past.
     #[must_use]
     pub fn messages_at_most_in_a_crowd(&self) -> usize {
-        self.messages_in_hand.saturating_mul(3 + WAITING_FOR_A_PLACE).saturating_add(self.messages_moved())
+        self.messages_in_hand.saturating_mul(3).saturating_add(self.messages_moved())
     }
 
     /// How many messages may be received only to be looked at.

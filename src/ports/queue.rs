@@ -154,19 +154,11 @@ impl QueueError {
     }
 }
 
-/// What of messages that were put off together may come back.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ComeBack {
-    /// So many of them, at least one, now: they are expected, and count as in hand for a moment.
-    Now(usize),
-    /// None for so long.
-    In(Duration),
-}
-
-/// Says whose messages would begin soon, to a queue that keeps together what was put off.
+/// Says whose messages would begin just now, to a queue that keeps together what was put off.
 pub trait Room: Send + Sync + 'static {
-    /// What of `count` messages of `team` that were put off together may come back now.
-    fn come_back(&self, team: &TeamId, count: usize) -> ComeBack;
+    /// How long `count` messages of `team` that were put off together have to wait yet. Nothing: they are expected, and count as in
+    /// hand for a moment.
+    fn wait(&self, team: &TeamId, count: usize) -> Duration;
 }
 
 /// A queue of messages with leases, delayed redelivery and a dead-letter queue.

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::parcel::{self, Packed};
 use super::settle::Settler;
 use super::shelf::{Held, Shelf};
-use crate::ports::queue::{ComeBack, QueueError, Room};
+use crate::ports::queue::{QueueError, Room};
 
 /// A rest that is waited out in hand rather than in a tier.
 const SHORT_REST: Duration = Duration::from_millis(250);
@@ -20,7 +20,10 @@ const SHORT_REST: Duration = Duration::from_millis(250);
 /// How long a copy that could not be made waits for the next try.
 const COPY_AGAIN: Duration = Duration::from_secs(2);
 
-/// How long those of a parcel wait that are not brought back together with its first ones.
+/// How many messages of a parcel are brought back at once: half of the usual places for messages. The others go on as a parcel.
+const AT_ONCE: usize = 32;
+
+/// How long those wait.
 const NEXT_SOME: Duration = Duration::from_secs(1);
 
 /// How long what is left of a parcel waits that does not fit onto the queue.
@@ -106,17 +109,11 @@ impl Returning {
         if !parcel::is_parcel(&held.properties) {
             return Ok(Now::Due);
         }
-        let number = match left {
-            None => match self.come_back(held) {
-                ComeBack::Now(number) => number,
-                ComeBack::In(wait) => {
-                    self.settler.keep_away(held, wait).await?;
-                    return Ok(Now::Gone);
-                }
-            },
-            // They are expected, or could not go on as a parcel.
-            Some(left) => left.len(),
-        };
+        let wait = if left.is_none() { self.wait(held) } else { Duration::ZERO };
+        if !wait.is_zero() {
+            self.settler.keep_away(held, wait).await?;
+            return Ok(Now::Gone);
+        }
         let Some(_one) = self.stop.run_until_cancelled(self.unpacking.acquire()).await else {
             return Ok(Now::Stopped);
         };
@@ -127,7 +124,7 @@ impl Returning {
                 return Ok(Now::Due);
             }
         };
-        let others = messages.split_off(messages.len().min(number));
+        let others = messages.split_off(messages.len().min(AT_ONCE));
         let rest = left.insert(self.settler.unpack(messages).await);
         let wait = if rest.is_empty() { NEXT_SOME } else { QUEUE_IS_FULL };
         rest.extend(others);
@@ -140,11 +137,11 @@ impl Returning {
         Ok(Now::Gone)
     }
 
-    /// How many messages of a parcel are brought back now, or how long they have to wait yet.
-    fn come_back(&self, held: &Held) -> ComeBack {
+    /// How long the messages of a parcel have to wait yet.
+    fn wait(&self, held: &Held) -> Duration {
         match (self.room.get(), parcel::contents(&held.properties)) {
-            (Some(room), (Some(team), count)) => room.come_back(&team, count),
-            (None, _) | (_, (None, _)) => ComeBack::Now(parcel::MESSAGES_MAX),
+            (Some(room), (Some(team), count)) => room.wait(&team, count.min(AT_ONCE)),
+            (None, _) | (_, (None, _)) => Duration::ZERO,
         }
     }
 }

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 /// numbers a busy flow needs less than half a request for a message.
 const ALLOWED_AT_ONCE: f64 = 100.0;
 const ALLOWED_A_SECOND: f64 = 10.0;
-const ALLOWED_AN_END: f64 = 0.1;
+const ALLOWED_AN_END: f64 = 0.2;
 
 /// How many moves are left, as of when.
 #[derive(Debug)]

@@ -1,4 +1,4 @@
-//! One team: what it has in hand, what waits, what is away and on its way back, and how quick it is.
+//! One team: what it has in hand, away and on its way back, and how quick it is.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -7,12 +7,6 @@ use tokio::time::Instant;
 
 use super::rush::Rush;
 
-/// How much is kept free of those who have more than their share, of places and in the line: one of so many.
-pub(in crate::engine) const KEPT_FREE: usize = 4;
-/// A team has its share while it has fewer than so many times what is free.
-const TIMES_FREE: usize = 3;
-/// What a team may have in hand in a rush: one place of so many.
-const IN_A_RUSH: usize = 16;
 /// What is believed at least of a team's pace, in messages a second; and how many times what it just did.
 const LEAST_PACE: f64 = 20.0;
 pub(super) const MORE: f64 = 2.0;
@@ -20,8 +14,6 @@ pub(super) const MORE: f64 = 2.0;
 const TOGETHER: Duration = Duration::from_millis(500);
 /// How long a pace is measured before it is believed.
 const MEASURED_FOR: Duration = Duration::from_secs(1);
-/// For so long a team's messages may be expected to wait in hand, at the pace that is believed: putting them off would take longer.
-const WAITS_FOR: Duration = Duration::from_millis(500);
 /// For so long messages are expected that were brought back.
 pub(super) const EXPECTED_FOR: Duration = Duration::from_secs(2);
 
@@ -29,8 +21,6 @@ pub(super) const EXPECTED_FOR: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub(super) struct Busy {
     pub(super) in_hand: usize,
-    /// Deliveries that wait in hand.
-    pub(super) waiting: usize,
     /// Messages ended a second, measured from `since` on.
     pub(super) pace: f64,
     pub(super) ended: u32,
@@ -50,7 +40,6 @@ impl Busy {
     pub(super) fn new(pace: f64, now: Instant) -> Self {
         Self {
             in_hand: 0,
-            waiting: 0,
             pace,
             ended: 0,
             since: now,
@@ -73,25 +62,6 @@ impl Busy {
         }
         (self.pace * MORE).max(LEAST_PACE)
     }
-
-    /// Whether one more may begin while so many of the places are free.
-    pub(super) fn may_begin(&self, free: usize, places: usize, is_rush: bool) -> bool {
-        has_share(self.in_hand, free, places) && (!is_rush || self.in_hand * IN_A_RUSH < places)
-    }
-
-    /// How many may wait in hand while there is room for so many more: what is expected to begin within a moment, and never all that
-    /// others leave.
-    pub(super) fn waiting_max(&mut self, room: usize, now: Instant) -> usize {
-        let would_begin = (self.pace(now) * WAITS_FOR.as_secs_f64()).min(1e6);
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "between none and a million")]
-        let would_begin = would_begin as usize;
-        would_begin.min((room + self.waiting) * (KEPT_FREE - 1) / KEPT_FREE)
-    }
-}
-
-/// Whether a team that has so many in hand has less than its share while so many of the places are free.
-pub(super) fn has_share(in_hand: usize, free: usize, places: usize) -> bool {
-    in_hand == 0 || free * KEPT_FREE > places || in_hand < free * TIMES_FREE
 }
 
 /// Messages that were brought back and have not come yet.

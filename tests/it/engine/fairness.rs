@@ -234,41 +234,6 @@ async fn a_teams_flood_delays_anothers_single_attachment_by_less_than_two_second
     }
 }
 
-/// What is put off comes back after a second at the soonest: what begins sooner waits in hand.
-#[tokio::test(start_paused = true)]
-async fn a_burst_of_one_team_is_done_as_soon_as_there_are_places_for_it() {
-    let (world, hosts) = (world(), Arc::new(Hosts::default()));
-    send(&world, "acme", "burst", singles("h", 240)).await;
-    let start = Instant::now();
-    run(&world, &hosts, async {
-        while hosts.served() < 240 {
-            sleep(Duration::from_millis(10)).await;
-        }
-    })
-    .await;
-    // Forty-eight places and thirty-two requests at a tenth of a second each.
-    assert!(start.elapsed() < Duration::from_secs(1), "{:?}", start.elapsed());
-}
-
-/// Who waits in hand is not more than would begin soon, and goes behind when that was misjudged: others find room there.
-#[tokio::test(start_paused = true)]
-async fn long_tasks_do_not_keep_the_line_for_themselves() {
-    let slow = Host { answer: Duration::from_secs(30), ..HEALTHY };
-    let (world, hosts) = (world(), Arc::new(Hosts::default().with("slow", slow)));
-    for team in ["slow-0", "slow-1", "slow-2", "slow-3"] {
-        world.teams.put(team, Default::default());
-        send(&world, team, team, singles("slow", 200)).await;
-    }
-    let took = run(&world, &hosts, async {
-        sleep(Duration::from_secs(1)).await;
-        send(&world, "acme", "burst", singles("h", 100)).await;
-        ended(&world, "burst-99", Duration::from_secs(60)).await
-    })
-    .await;
-    eprintln!("took {took:?}");
-    assert!(took < Duration::from_secs(10), "{took:?}");
-}
-
 /// A broker that is short of disk takes acknowledgements and nothing to keep: then nothing can be put off.
 #[tokio::test(start_paused = true)]
 async fn what_cannot_be_put_off_holds_nobody_up_for_long() {

@@ -1,28 +1,28 @@
 //! Room first, then messages: takes no more than can be worked on, and pauses while something that every task needs is away.
 //!
-//! Where the queue does not choose by team it takes some more, only to look whose they are: what is a busy team's waits in hand or
-//! goes behind at once, so that others' messages are found ([`super::ahead`]).
-
-mod looked_at;
+//! Where the queue does not choose by team it takes some more, only to look whose they are: what is a busy team's goes behind
+//! at once, so that others' messages are found ([`super::ahead`]).
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use tokio::sync::OwnedSemaphorePermit;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 use tracing::debug;
 
+use super::ahead::Choice;
 use super::hands::{Hand, Hands};
 use super::isolation::Isolation;
 use super::lease::{Held, Keeper};
-use super::looking::Looking;
+use super::looking::{Looking, OfTeam};
 use super::memory::{Grant, Pool};
 use super::outage::{Gates, wait_after};
 use super::pipeline::Pipeline;
 use super::started::Started;
 use super::stop::Stop;
 use super::tally::{Counted, Tally};
+use crate::domain::message::whose;
 use crate::ports::queue::{Delivery, MESSAGE_BYTES_MAX, Queue};
 use crate::ports::store::Store;
 
@@ -56,6 +56,9 @@ pub struct Intake {
     /// What may be away.
     pub gates: Gates,
 }
+
+/// How long a delivery that was looked at waits for a place before it is put off.
+const PLACE_WITHIN: Duration = Duration::from_secs(5);
 
 /// What a delivery is received with.
 enum Leave {
@@ -187,6 +190,56 @@ impl Intake {
         self.spawn(async move {
             pipeline.run(delivery, held).await;
             drop(grant);
+        });
+    }
+
+    /// Looks whose a delivery is: it begins as soon as there is a place, or goes behind.
+    fn look(&self, delivery: Delivery, held: Held, taken: (Grant, OwnedSemaphorePermit), looking: Arc<Looking>) {
+        let team = whose(&delivery.message.body, &delivery.message.attributes);
+        let Some(team) = team else { return self.begin_at_its_place(delivery, held, taken, None) };
+        let moving = looking.try_take_move();
+        let Choice::PutOff(delay) = looking.choose(&team, moving.is_some()) else {
+            return self.begin_at_its_place(delivery, held, taken, Some(looking.of_team(team)));
+        };
+        debug!(%team, ?delay, "putting a message off: its team has its share in hand");
+        if looking.is_short_of_places() {
+            self.hands.was_missed();
+        }
+        let ((grant, looked_at), pipeline) = (taken, Arc::clone(&self.pipeline));
+        self.spawn(async move {
+            let moving = match moving {
+                Some(moving) => Some(moving),
+                None => pipeline.stop.unless_cut(looking.take_move_within(PLACE_WITHIN)).await.flatten(),
+            };
+            drop(looked_at);
+            // Where others cannot be moved it goes back as it came, and may begin when it comes again.
+            let delay = if moving.is_some() { delay } else { Duration::ZERO };
+            pipeline.put_off(&held, delay).await;
+            drop((grant, moving));
+        });
+    }
+
+    /// Begins as soon as there is a place; a delivery that waits for it too long goes back.
+    fn begin_at_its_place(
+        &self, delivery: Delivery, held: Held, (grant, looked_at): (Grant, OwnedSemaphorePermit),
+        of_team: Option<OfTeam>,
+    ) {
+        let (pipeline, hands) = (Arc::clone(&self.pipeline), self.hands.clone());
+        // Taken here, so that the next delivery that is looked at sees it taken.
+        let hand = self.hands.try_take();
+        self.spawn(async move {
+            let hand = match hand {
+                Some(hand) => Ok(hand),
+                None => timeout(PLACE_WITHIN, hands.take()).await,
+            };
+            match hand {
+                Ok(hand) => {
+                    drop(looked_at);
+                    pipeline.run(delivery, held.at(hand)).await;
+                }
+                Err(_) => pipeline.put_off(&held, Duration::ZERO).await,
+            }
+            drop((grant, of_team));
         });
     }
 
