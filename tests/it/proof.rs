@@ -7,7 +7,8 @@ use std::path::PathBuf;
 /// Keeps `text` as the table called `name`.
 #[expect(clippy::disallowed_methods, reason = "where a proof is kept is the test's setting")]
 pub(crate) fn keep(name: &str, text: &str) {
-    let Some(folder) = std::env::var_os("LONGSHORE_PROOF").map(PathBuf::from) else {
+    let Some(folder) = std::env::var_os("LONGSHORE_PROOF").filter(|folder| !folder.is_empty()).map(PathBuf::from)
+    else {
         return;
     };
     std::fs::create_dir_all(&folder).unwrap();
