@@ -28,16 +28,49 @@ impl Budget for Unlimited {
     async fn bytes(&self, _: &KnownTeam, _: &Place, _: u64) {}
 }
 
+/// A row of slots in time, which is a limit: of one team, host or bucket.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Row {
+    /// Whose it is.
+    pub key: String,
+    /// How far its slots are apart.
+    pub interval: Duration,
+    /// How much of the time that went by unused may still be used, and how far ahead a slot may be taken.
+    pub slack: Duration,
+}
+
+/// What somebody wants who must be within several limits.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ask {
+    /// Slots of each of these; one at the least.
+    pub rows: Vec<Row>,
+    /// How many of each.
+    pub number: u32,
+}
+
+/// What became of an ask.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Answer {
+    /// It has its slots in every row. The first may be used after this time, which is no longer than the slack of any of them.
+    Taken(Duration),
+    /// It has none.
+    Full {
+        /// The place in [`Ask::rows`] of the row that opens last.
+        by: usize,
+        /// When it is worth asking again.
+        again: Duration,
+    },
+}
+
 /// Slots in time that all replicas draw from.
 #[async_trait]
 pub trait SharedSlots: Send + Sync + 'static {
-    /// Takes `number` slots of `key`, each `interval` after the one before, and returns how long from now the first is; nobody
-    /// else gets them. What went by unused may be used for as long as `slack` reaches back. Repeated, it takes more; slots that
-    /// nobody uses are lost.
+    /// Answers each of these in their order: it gets slots of all its rows, which nobody else gets, or of none. Repeated, it
+    /// takes more; slots that nobody uses are lost.
     ///
     /// # Errors
     /// [`SlotsAway`]: nothing, or slots that nobody will use, were taken. It answers within a second.
-    async fn take(&self, key: &str, number: u32, interval: Duration, slack: Duration) -> Result<Duration, SlotsAway>;
+    async fn take(&self, asks: &[Ask]) -> Result<Vec<Answer>, SlotsAway>;
 
     /// How many replicas draw from them, ourselves included, as far as was last seen.
     fn replicas(&self) -> u32;

@@ -15,7 +15,7 @@ use tokio::task::JoinHandle;
 use tokio::time::sleep;
 use uuid::Uuid;
 
-use crate::ports::budget::{SharedSlots, SlotsAway};
+use crate::ports::budget::{Answer, Ask, Row, SharedSlots, SlotsAway};
 
 /// How long Redis may take to answer: an answer decides when a request goes out.
 const ANSWER_WITHIN: Duration = Duration::from_millis(500);
@@ -23,16 +23,46 @@ const ANSWER_WITHIN: Duration = Duration::from_millis(500);
 const SAYS_EVERY: Duration = Duration::from_secs(3);
 const KEY_OF_REPLICAS: &str = "longshore:replicas";
 
-/// Takes `ARGV[1]` slots, `ARGV[2]` µs apart, with `ARGV[3]` µs of slack; answers how many µs from now the first is.
+/// Answers one ask after the other, as `engine::limits::slots::take_of_all` does. Of each, `ARGV` holds how many slots it wants and of
+/// how many rows, then for each row its interval and slack in µs; `KEYS` holds the rows' keys in the same order. The answer has
+/// two numbers for each ask: which of its rows is full (0: none, it has its slots), and how many µs from now its first slot is, or
+/// it is worth asking again.
 const TAKE: &str = r"
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
-local number, interval, slack = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
-local first = math.max(tonumber(redis.call('GET', KEYS[1]) or now), now - slack)
-local after = first + number * interval
-local kept_ms = math.ceil(math.max(after - now, 0) / 1000) + 10000
-redis.call('SET', KEYS[1], string.format('%.3f', after), 'PX', string.format('%.0f', kept_ms))
-return string.format('%.3f', first - now)
+local taken, answers, arg, key = {}, {}, 0, 0
+local function argument()
+  arg = arg + 1
+  return tonumber(ARGV[arg])
+end
+while arg < #ARGV do
+  local number, count, rows = argument(), argument(), {}
+  local last, full, slack = now, 0, math.huge
+  for nth = 1, count do
+    key = key + 1
+    local row = {key = KEYS[key], interval = argument(), slack = argument()}
+    local free = taken[row.key] or tonumber(redis.call('GET', row.key) or now)
+    row.due = math.max(free, now - row.slack)
+    slack = math.min(slack, row.slack)
+    if row.due > last then
+      last, full = row.due, nth
+    end
+    rows[nth] = row
+  end
+  local is_full = last > now + slack
+  if not is_full then
+    for _, row in ipairs(rows) do
+      taken[row.key] = row.due + number * row.interval
+    end
+  end
+  table.insert(answers, is_full and full or 0)
+  table.insert(answers, math.ceil(last - now - (is_full and slack or 0)))
+end
+for name, free in pairs(taken) do
+  local kept_ms = math.ceil(math.max(free - now, 0) / 1000) + 10000
+  redis.call('SET', name, string.format('%.3f', free), 'PX', string.format('%.0f', kept_ms))
+end
+return answers
 ";
 
 /// Notes that `ARGV[1]` is there, forgets those not heard of for `ARGV[2]` seconds, and answers how many there are.
@@ -111,14 +141,30 @@ fn micros(span: Duration) -> String {
     format!("{:.3}", span.as_secs_f64() * 1e6)
 }
 
+fn answer_of(full: u64, micros: u64) -> Answer {
+    let wait = Duration::from_micros(micros);
+    match usize::try_from(full).unwrap_or(usize::MAX).checked_sub(1) {
+        Some(by) => Answer::Full { by, again: wait },
+        None => Answer::Taken(wait),
+    }
+}
+
 #[async_trait]
 impl SharedSlots for RedisSlots {
-    async fn take(&self, key: &str, number: u32, interval: Duration, slack: Duration) -> Result<Duration, SlotsAway> {
-        let mut asked = self.take.key(format!("longshore:slots:{key}"));
-        asked.arg(number).arg(micros(interval)).arg(micros(slack));
-        let answer = asked.invoke_async::<f64>(&mut self.connection.clone()).await;
-        let wait_us = answer.map_err(|error| SlotsAway(error.to_string()))?;
-        Ok(Duration::try_from_secs_f64(wait_us / 1e6).unwrap_or_default())
+    async fn take(&self, asks: &[Ask]) -> Result<Vec<Answer>, SlotsAway> {
+        let mut asked = self.take.prepare_invoke();
+        for Ask { rows, number } in asks {
+            asked.arg(number).arg(rows.len());
+            for Row { key, interval, slack } in rows {
+                asked.key(format!("longshore:slots:{key}")).arg(micros(*interval)).arg(micros(*slack));
+            }
+        }
+        let answer = asked.invoke_async::<Vec<u64>>(&mut self.connection.clone()).await;
+        let numbers = answer.map_err(|error| SlotsAway(error.to_string()))?;
+        if numbers.len() != 2 * asks.len() {
+            return Err(SlotsAway(format!("{} numbers for {} questions", numbers.len(), asks.len())));
+        }
+        Ok(numbers.chunks_exact(2).map(|pair| answer_of(pair[0], pair[1])).collect())
     }
 
     fn replicas(&self) -> u32 {

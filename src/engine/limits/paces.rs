@@ -8,7 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::time::{Instant, sleep_until};
 
-use super::slots::{Slots, Spacing};
+use super::slots::{self, Full, Slots, Spacing};
 use super::{Limit, LimitTable};
 use crate::domain::id::TeamId;
 use crate::domain::source::Place;
@@ -44,20 +44,17 @@ impl Budget for Paces {
         }
         let team = self.teams.of(&team.id, self.table.team(team));
         let place = self.places.of(place, self.table.place(place));
-        let lines: Vec<&Line> = [&team, &place].into_iter().filter_map(|pacer| pacer.requests.as_ref()).collect();
-        while let Err(opens) = take_of_all(&lines, Instant::now()) {
-            sleep_until(opens).await;
-        }
+        wait(&[&team.requests, &place.requests], 1).await;
     }
 
     async fn bytes(&self, team: &KnownTeam, place: &Place, bytes: u64) {
         let (team_limit, place_limit) = (self.table.team(team), self.table.place(place));
-        if team_limit.bytes_per_second.is_some() {
-            self.teams.of(&team.id, team_limit).bytes(bytes).await;
+        if team_limit.bytes_per_second.is_none() && place_limit.bytes_per_second.is_none() {
+            return;
         }
-        if place_limit.bytes_per_second.is_some() {
-            self.places.of(place, place_limit).bytes(bytes).await;
-        }
+        let team = self.teams.of(&team.id, team_limit);
+        let place = self.places.of(place, place_limit);
+        wait(&[&team.bytes, &place.bytes], cells(bytes)).await;
     }
 }
 
@@ -100,8 +97,8 @@ fn idle_after(limit: Limit) -> Duration {
 /// The slots of one key.
 #[derive(Debug)]
 struct Pacer {
-    requests: Option<Line>,
-    bytes: Option<Line>,
+    requests: Option<Row>,
+    bytes: Option<Row>,
 }
 
 impl Pacer {
@@ -109,14 +106,8 @@ impl Pacer {
         #[expect(clippy::cast_precision_loss, reason = "a pace needs no more digits than a float has")]
         let bytes_per_second = limit.bytes_per_second.map(|bytes| bytes as f64);
         Self {
-            requests: Line::of_rate(limit.requests_per_second),
-            bytes: bytes_per_second.and_then(|rate| Line::of_rate(rate / f64::from(CELL_BYTES))),
-        }
-    }
-
-    async fn bytes(&self, bytes: u64) {
-        if let Some(line) = &self.bytes {
-            line.wait(cells(bytes)).await;
+            requests: Row::of_rate(limit.requests_per_second),
+            bytes: bytes_per_second.and_then(|rate| Row::of_rate(rate / f64::from(CELL_BYTES))),
         }
     }
 }
@@ -129,44 +120,39 @@ pub(super) fn cells(bytes: u64) -> u32 {
     u32::try_from(bytes.div_ceil(u64::from(CELL_BYTES))).unwrap_or(u32::MAX)
 }
 
-/// A line that is served slot by slot. Bytes are served in the order of asking; requests take a slot of all their lines at once, and
-/// who asks first when one is free has it.
+/// A row of slots. Who asks first when one is free has it.
 #[derive(Debug)]
-struct Line {
+struct Row {
     spacing: Spacing,
     slots: Mutex<Slots>,
 }
 
-impl Line {
+impl Row {
     fn of_rate(rate: f64) -> Option<Self> {
         Some(Self { spacing: Spacing::of_rate(rate)?, slots: Mutex::new(Slots::default()) })
     }
+}
 
-    /// Takes `number` slots and waits for the last of them: what was asked for at once is then within the limit.
-    async fn wait(&self, number: u32) {
-        let first = {
-            let mut slots = self.slots.lock().expect("nothing panics while it holds this lock");
-            slots.take(Instant::now(), number, self.spacing)
-        };
-        sleep_until(first + self.spacing.interval * number.saturating_sub(1)).await;
+/// Takes `number` slots of each of these rows and waits for the last of them: what was asked for at once is then within the limit.
+async fn wait(rows: &[&Option<Row>; 2], number: u32) {
+    let rows: Vec<&Row> = rows.iter().filter_map(|row| row.as_ref()).collect();
+    let widest = rows.iter().map(|row| row.spacing.interval).max().unwrap_or_default();
+    loop {
+        match take_of_all(&rows, number) {
+            Ok(first) => return sleep_until(first + widest * number.saturating_sub(1)).await,
+            Err(full) => sleep_until(full.again).await,
+        }
     }
 }
 
-/// Takes one slot of each line, or of none: one that was taken early and used late would stand beside its later ones. Of none it
-/// says when to ask again.
-fn take_of_all(lines: &[&Line], now: Instant) -> Result<(), Instant> {
+fn take_of_all(rows: &[&Row], number: u32) -> Result<Instant, Full> {
     // Always the team's before the place's, so that two who ask cannot wait for each other.
-    let mut all: Vec<_> = lines
+    let mut held: Vec<_> = rows
         .iter()
-        .map(|line| (line.spacing, line.slots.lock().expect("nothing panics while it holds this lock")))
+        .map(|row| (row.slots.lock().expect("nothing panics while it holds this lock"), row.spacing))
         .collect();
-    if let Some(opens) = all.iter().filter_map(|(_, slots)| slots.opens_at(now)).max() {
-        return Err(opens);
-    }
-    for (spacing, slots) in &mut all {
-        slots.take(now, 1, *spacing);
-    }
-    Ok(())
+    let mut all: Vec<_> = held.iter_mut().map(|(slots, spacing)| (&mut **slots, *spacing)).collect();
+    slots::take_of_all(&mut all, Instant::now(), number)
 }
 
 #[cfg(test)]

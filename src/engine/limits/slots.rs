@@ -12,7 +12,8 @@ const ALLOWED: f64 = 0.05;
 pub(in crate::engine) struct Spacing {
     /// Between two slots.
     pub(in crate::engine) interval: Duration,
-    /// How much of the time that went by unused may still be used: half of what the limit allows beyond itself.
+    /// How much of the time that went by unused may still be used, and how far ahead a slot may be taken together with one of
+    /// another row: a quarter each of what the limit allows beyond itself. The rest is [`Spacing::lateness`].
     pub(in crate::engine) slack: Duration,
 }
 
@@ -22,9 +23,17 @@ impl Spacing {
         let interval = 1.0 / rate;
         // More than a slot in a nanosecond is no limit; less than one in a year is one in a year.
         let interval = Duration::try_from_secs_f64(interval.min(31_536_000.0)).ok().filter(|long| !long.is_zero())?;
-        // The other half is for those who use their slots late.
-        let slack = interval.max(Duration::from_secs_f64(ALLOWED)) / 2;
-        Some(Self { interval, slack })
+        Some(Self::of_interval(interval))
+    }
+
+    /// Of a slot in each `interval`.
+    pub(in crate::engine) fn of_interval(interval: Duration) -> Self {
+        Self { interval, slack: interval.max(Duration::from_secs_f64(ALLOWED)) / 4 }
+    }
+
+    /// How late a slot may be used.
+    pub(in crate::engine) fn lateness(self) -> Duration {
+        self.slack * 2
     }
 
     /// The same, for whoever stands before those that keep the limit itself, and must never let them wait: a twentieth of a
@@ -64,10 +73,40 @@ impl Slots {
     }
 
     fn take_or_from(&mut self, begin: Instant, now: Instant, number: u32, spacing: Spacing) -> Instant {
-        let first = self.next.map_or(begin, |next| next.max(spacing.earliest(now)));
+        let first = self.due(begin, now, spacing);
         self.next = Some(first + spacing.interval * number);
         first
     }
+
+    fn due(&self, begin: Instant, now: Instant, spacing: Spacing) -> Instant {
+        self.next.map_or(begin, |next| next.max(spacing.earliest(now)))
+    }
+}
+
+/// No slots were taken, since one of the rows is full.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Full {
+    /// Which of them opens last.
+    pub(super) by: usize,
+    /// When it is worth asking again.
+    pub(super) again: Instant,
+}
+
+/// Takes `number` slots of each of these rows, or none of any: one that was taken early and used late would stand beside its later
+/// ones. Returns when the first may be used, which is no farther ahead than the slack of any of them.
+pub(super) fn take_of_all(rows: &mut [(&mut Slots, Spacing)], now: Instant, number: u32) -> Result<Instant, Full> {
+    let due = rows.iter().enumerate().map(|(by, (slots, spacing))| (slots.due(now, now, *spacing), by)).max();
+    let slack = rows.iter().map(|(_, spacing)| spacing.slack).min();
+    let (Some((due, by)), Some(slack)) = (due, slack) else {
+        return Ok(now);
+    };
+    if due > now + slack {
+        return Err(Full { by, again: due - slack });
+    }
+    for (slots, spacing) in rows {
+        slots.take(now, number, *spacing);
+    }
+    Ok(due.max(now))
 }
 
 #[cfg(test)]
@@ -96,6 +135,54 @@ mod tests {
                 prop_assert!(within as f64 <= most.ceil(), "{within} in a second, {rate} allowed");
             }
         }
+    }
+
+    proptest! {
+        /// A team's row and those of three hosts, asked for by whoever comes, and used as late as it may be.
+        #[test]
+        fn rows_that_are_taken_together_keep_every_limit(
+            rates in prop::collection::vec(0.5f64..50.0, 4),
+            asks in prop::collection::vec((0u64..40_000, 1usize..4, 0.0f64..1.0), 1..600),
+        ) {
+            let spacings: Vec<_> = rates.iter().map(|rate| Spacing::of_rate(*rate).expect("a limit")).collect();
+            let (mut rows, mut used) = ([Slots::default(); 4], vec![Vec::new(); 4]);
+            let mut now = Instant::now();
+            for (pause, host, late) in asks {
+                now += Duration::from_micros(pause);
+                let (team, hosts) = rows.split_first_mut().expect("four");
+                let mut both = [(team, spacings[0]), (&mut hosts[host - 1], spacings[host])];
+                if let Ok(slot) = take_of_all(&mut both, now, 1) {
+                    prop_assert!(slot >= now);
+                    let most = spacings[0].lateness().min(spacings[host].lateness());
+                    used[0].push(slot + most.mul_f64(late));
+                    used[host].push(slot + most.mul_f64(late));
+                }
+            }
+            for (rate, used) in rates.iter().zip(&mut used) {
+                used.sort();
+                let most = (rate * 1.05).max(rate + 1.0);
+                for (index, from) in used.iter().enumerate() {
+                    let within = used[index..].iter().take_while(|at| **at < *from + Duration::from_secs(1)).count();
+                    prop_assert!(within as f64 <= most.ceil(), "{within} in a second, {rate} allowed");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn whoever_finds_a_row_full_has_taken_of_none_and_is_told_when_to_come_again() {
+        let (slow, quick) = (Spacing::of_rate(1.0).expect("a limit"), Spacing::of_rate(100.0).expect("a limit"));
+        let (now, mut team, mut host) = (Instant::now(), Slots::default(), Slots::default());
+        let mut take = |now| take_of_all(&mut [(&mut team, slow), (&mut host, quick)], now, 1);
+        assert_eq!(take(now), Ok(now));
+        let again = now + slow.interval - quick.slack;
+        assert_eq!(take(now), Err(Full { by: 0, again }));
+        assert_eq!(take(again), Ok(now + slow.interval));
+        assert_eq!(
+            host.next,
+            Some(now + slow.interval - quick.slack * 2 + quick.interval),
+            "one slot, and what was caught up"
+        );
     }
 
     #[test]

@@ -16,9 +16,13 @@ const REPLICAS: usize = 4;
 const RATE: usize = 80;
 
 async fn world(redis: &Redis) -> World {
-    let mut world = World::new(Setup::LocalFile).await;
+    world_with_hosts(redis, 1, RATE).await
+}
+
+async fn world_with_hosts(redis: &Redis, hosts: u8, per_host: usize) -> World {
+    let mut world = World::with_hosts(Setup::LocalFile, hosts).await;
     world.set("LIMITS__SHARED__REDIS_URL", &redis.url());
-    world.set("LIMITS__PER_HOST__REQUESTS_PER_SECOND", &RATE.to_string());
+    world.set("LIMITS__PER_HOST__REQUESTS_PER_SECOND", &per_host.to_string());
     // None may take more than its part of the messages, or the last one would work alone in the end.
     world.set("LIMITS__MESSAGES_IN_HAND", "16");
     world
@@ -36,7 +40,14 @@ async fn workers(world: &World) -> Vec<Worker> {
 
 /// When the origin was asked for bodies, in seconds.
 async fn asked_at(world: &World) -> Vec<f64> {
-    let mut times: Vec<f64> = world.origin.log("/blob").await.iter().map(|request| request.time).collect();
+    asked_on(world, "").await
+}
+
+/// The same, under names that begin so.
+async fn asked_on(world: &World, host: &str) -> Vec<f64> {
+    let log = world.origin.log("/blob").await;
+    let mut times: Vec<f64> =
+        log.iter().filter(|request| request.headers["host"].starts_with(host)).map(|request| request.time).collect();
     times.sort_by(f64::total_cmp);
     times
 }
@@ -127,6 +138,37 @@ mod alone {
         assert!(densest <= RATE + RATE / 20, "{densest} requests in a second");
         assert!(took < 12.5, "the limit was not used: {took} s for 10 s of requests");
         end(world, workers, "one limit over four replicas", &sent).await;
+    }
+
+    /// Now the team's limit holds them back and now a host's: neither is passed for the other.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn four_replicas_keep_a_teams_limit_and_those_of_its_hosts_in_every_second() {
+        const PER_TEAM: usize = 100;
+        const PER_HOST: usize = 40;
+        let redis = Redis::start().await;
+        let mut world = world_with_hosts(&redis, 4, PER_HOST).await;
+        world.set("LIMITS__PER_TEAM__REQUESTS_PER_SECOND", &PER_TEAM.to_string());
+        let workers = workers(&world).await;
+        let mut draw = Draw::new(5, &world.origin);
+        draw.only_of("acme");
+        // Of ten requests the four hosts have four, three, two and one.
+        let turns = [1, 2, 3, 1, 2, 4, 1, 3, 2, 1].into_iter().cycle();
+        let sent: Vec<Sent> = turns.take(10 * PER_TEAM).map(|host| draw.on_host(host).single(2_000, "")).collect();
+        world.send(&sent).await;
+        world.receipts_reach(sent.len(), Duration::from_secs(60)).await;
+        let times = asked_at(&world).await;
+        let (densest, took) = (densest_second(&times), times[times.len() - 1] - times[0]);
+        let mut of_hosts = Vec::new();
+        for host in 1..=4 {
+            of_hosts.push(densest_second(&asked_on(&world, &format!("127.0.0.{host}:")).await));
+        }
+        eprintln!(
+            "── {REPLICAS} replicas, {PER_TEAM} requests a second for the team and {PER_HOST} for a host: {densest} and {of_hosts:?} in the densest second, {took:.1} s in all"
+        );
+        assert!(densest <= PER_TEAM + PER_TEAM / 20, "{densest} requests of the team in a second");
+        assert!(of_hosts.iter().all(|densest| *densest <= PER_HOST + PER_HOST / 20), "{of_hosts:?} in a second");
+        assert!(took < 12.5, "the limits were not used: {took} s for 10 s of requests");
+        end(world, workers, "a team's limit and its hosts' over four replicas", &sent).await;
     }
 
     #[tokio::test(flavor = "multi_thread")]

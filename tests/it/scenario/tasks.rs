@@ -26,6 +26,8 @@ pub(crate) struct Draw<'a> {
     customers: Option<&'a Customers>,
     /// Whose task is drawn.
     team: &'static str,
+    /// Whose all tasks are, if they are of one team.
+    only_team: Option<&'static str>,
     /// What must be put into the customers' buckets.
     objects: Vec<Object>,
     /// The last number of the origin's address that is asked: 127.0.0.1 and on.
@@ -43,6 +45,7 @@ impl<'a> Draw<'a> {
             how: String::new(),
             customers: None,
             team: PLAIN_TEAMS[0],
+            only_team: None,
             objects: Vec::new(),
             host: 1,
         }
@@ -66,6 +69,12 @@ impl<'a> Draw<'a> {
     /// Fetches from 127.0.0.`host` from now on.
     pub(crate) fn on_host(&mut self, host: u8) -> &mut Self {
         self.host = host;
+        self
+    }
+
+    /// Draws for `team` alone from now on.
+    pub(crate) fn only_of(&mut self, team: &'static str) -> &mut Self {
+        (self.team, self.only_team) = (team, Some(team));
         self
     }
 
@@ -162,6 +171,9 @@ impl<'a> Draw<'a> {
     }
 
     fn any_team(&mut self) -> &'static str {
+        if let Some(team) = self.only_team {
+            return team;
+        }
         let customers = self.customers.into_iter().flat_map(Customers::all).map(|customer| customer.team);
         let teams: Vec<_> = PLAIN_TEAMS.into_iter().chain(customers).collect();
         teams[self.random.random_range(0..teams.len())]
