@@ -14,7 +14,8 @@ pub trait Budget: Send + Sync + 'static {
     /// but perhaps one token.
     async fn request(&self, team: &KnownTeam, place: &Place);
 
-    /// Waits until `bytes` more of `team` from `place` are within every limit.
+    /// Waits until bytes of `team` from `place` are within every limit, and takes `bytes` of them: who comes next waits for all of
+    /// these. So what has come is paid for, piece by piece, before more is read.
     async fn bytes(&self, team: &KnownTeam, place: &Place, bytes: u64);
 }
 

@@ -25,6 +25,7 @@ mod proof;
 mod ran;
 mod s3source;
 mod scenario;
+mod slots;
 mod sqs;
 mod store;
 mod webhooks;

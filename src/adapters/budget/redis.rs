@@ -1,15 +1,17 @@
 //! Slots out of Redis: one script decides, by Redis's own clock, so that the replicas' clocks do not matter.
 //!
 //! What is kept there is a number for each key in use, for some seconds longer than its slots reach, and the list of replicas
-//! that were seen lately. Losing all of it costs nothing: a key that is not there begins without a burst. The connection is made
-//! when it is first used and made anew when it breaks.
+//! that were seen lately. Losing all of it costs nothing: a key that is not there begins without a burst. All keys have one hash tag,
+//! so that a Redis in cluster mode takes them in one script. The connection is made when it is first used, and made anew after
+//! anything that went wrong: one that only hangs, or leads to a replica that takes no writes, would not break by itself.
 
-use std::sync::Arc;
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use ::redis::aio::{ConnectionManager, ConnectionManagerConfig};
-use ::redis::{Client, Script};
+use ::redis::{Client, FromRedisValue, Script, ScriptInvocation};
 use async_trait::async_trait;
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
@@ -21,7 +23,8 @@ use crate::ports::budget::{Answer, Ask, Row, SharedSlots, SlotsAway};
 const ANSWER_WITHIN: Duration = Duration::from_millis(500);
 /// How often a replica says that it is there; one that has not been heard of for three times as long is not counted.
 const SAYS_EVERY: Duration = Duration::from_secs(3);
-const KEY_OF_REPLICAS: &str = "longshore:replicas";
+const SAYS_REMEMBERED: usize = 4;
+const KEY_OF_REPLICAS: &str = "{longshore}:replicas";
 
 /// Answers one ask after the other, as `engine::limits::slots::take_of_all` does. Of each, `ARGV` holds how many slots it wants and of
 /// how many rows, then for each row its interval and slack in µs; `KEYS` holds the rows' keys in the same order. The answer has
@@ -42,7 +45,7 @@ while arg < #ARGV do
     key = key + 1
     local row = {key = KEYS[key], interval = argument(), slack = argument()}
     local free = taken[row.key] or tonumber(redis.call('GET', row.key) or now)
-    row.due = math.max(free, now - row.slack)
+    row.due = math.min(math.max(free, now - row.slack), now + row.slack + math.max(row.interval, 60000000))
     slack = math.min(slack, row.slack)
     if row.due > last then
       last, full = row.due, nth
@@ -87,7 +90,7 @@ pub enum RedisError {
 
 /// Slots that all replicas draw from one Redis.
 pub struct RedisSlots {
-    connection: ConnectionManager,
+    link: Arc<Link>,
     take: Script,
     replicas: Arc<AtomicU32>,
     saying: JoinHandle<()>,
@@ -106,35 +109,73 @@ impl RedisSlots {
     /// [`RedisError`]; its words never hold the URL's password.
     pub async fn open(url: &str) -> Result<Self, RedisError> {
         let client = Client::open(url).map_err(|error| RedisError::BadUrl(error.category().to_owned()))?;
-        let config = ConnectionManagerConfig::new()
-            .set_number_of_retries(0)
-            .set_connection_timeout(Some(ANSWER_WITHIN))
-            .set_response_timeout(Some(ANSWER_WITHIN));
         let away = |error: ::redis::RedisError| RedisError::Away(error.to_string());
-        let connection = ConnectionManager::new_lazy_with_config(client, config).map_err(away)?;
+        let link = Arc::new(Link { manager: Mutex::new(made(&client).map_err(away)?), client });
         let name = Uuid::now_v7().to_string();
-        let seen = say(&connection, &name).await.map_err(away)?;
+        let seen = say(&link, &name).await.map_err(away)?;
         let replicas = Arc::new(AtomicU32::new(seen));
-        let saying = tokio::spawn(keep_saying(connection.clone(), name, Arc::clone(&replicas)));
-        Ok(Self { connection, take: Script::new(TAKE), replicas, saying })
+        let saying = tokio::spawn(keep_saying(Arc::clone(&link), name, Arc::clone(&replicas)));
+        Ok(Self { link, take: Script::new(TAKE), replicas, saying })
     }
 }
 
-async fn say(connection: &ConnectionManager, name: &str) -> Result<u32, ::redis::RedisError> {
+/// The way to the Redis.
+struct Link {
+    client: Client,
+    manager: Mutex<ConnectionManager>,
+}
+
+impl Link {
+    async fn ask<T: FromRedisValue>(&self, asked: &ScriptInvocation<'_>) -> Result<T, ::redis::RedisError> {
+        let mut manager = self.manager().clone();
+        let answer = asked.invoke_async::<T>(&mut manager).await;
+        if answer.is_err()
+            && let Ok(anew) = made(&self.client)
+        {
+            *self.manager() = anew;
+        }
+        answer
+    }
+
+    fn manager(&self) -> MutexGuard<'_, ConnectionManager> {
+        self.manager.lock().expect("nothing panics while it holds this lock")
+    }
+}
+
+fn made(client: &Client) -> Result<ConnectionManager, ::redis::RedisError> {
+    let config = ConnectionManagerConfig::new()
+        .set_number_of_retries(0)
+        .set_connection_timeout(Some(ANSWER_WITHIN))
+        .set_response_timeout(Some(ANSWER_WITHIN));
+    ConnectionManager::new_lazy_with_config(client.clone(), config)
+}
+
+async fn say(link: &Link, name: &str) -> Result<u32, ::redis::RedisError> {
     let script = Script::new(SAY);
     let mut said = script.key(KEY_OF_REPLICAS);
     said.arg(name).arg(3 * SAYS_EVERY.as_secs());
-    said.invoke_async(&mut connection.clone()).await
+    link.ask(&said).await
 }
 
-async fn keep_saying(connection: ConnectionManager, name: String, replicas: Arc<AtomicU32>) {
+async fn keep_saying(link: Arc<Link>, name: String, replicas: Arc<AtomicU32>) {
+    let mut lately = VecDeque::from([replicas.load(Relaxed)]);
     loop {
         sleep(SAYS_EVERY).await;
         // While it is away, the last number that was seen is the best there is.
-        if let Ok(seen) = say(&connection, &name).await {
-            replicas.store(seen.max(1), Relaxed);
+        if let Ok(seen) = say(&link, &name).await {
+            replicas.store(most_of(&mut lately, seen), Relaxed);
         }
     }
+}
+
+/// How many there are, of which `seen` were seen now. Fewer are believed only when they were for as long as one that is gone is
+/// remembered: a Redis that came back empty has not heard of all of them yet.
+fn most_of(lately: &mut VecDeque<u32>, seen: u32) -> u32 {
+    lately.push_back(seen);
+    while lately.len() > SAYS_REMEMBERED {
+        lately.pop_front();
+    }
+    lately.iter().copied().max().unwrap_or(1).max(1)
 }
 
 fn micros(span: Duration) -> String {
@@ -156,11 +197,10 @@ impl SharedSlots for RedisSlots {
         for Ask { rows, number } in asks {
             asked.arg(number).arg(rows.len());
             for Row { key, interval, slack } in rows {
-                asked.key(format!("longshore:slots:{key}")).arg(micros(*interval)).arg(micros(*slack));
+                asked.key(format!("{{longshore}}:slots:{key}")).arg(micros(*interval)).arg(micros(*slack));
             }
         }
-        let answer = asked.invoke_async::<Vec<u64>>(&mut self.connection.clone()).await;
-        let numbers = answer.map_err(|error| SlotsAway(error.to_string()))?;
+        let numbers: Vec<u64> = self.link.ask(&asked).await.map_err(|error| SlotsAway(error.to_string()))?;
         if numbers.len() != 2 * asks.len() {
             return Err(SlotsAway(format!("{} numbers for {} questions", numbers.len(), asks.len())));
         }
@@ -169,5 +209,17 @@ impl SharedSlots for RedisSlots {
 
     fn replicas(&self) -> u32 {
         self.replicas.load(Relaxed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fewer_replicas_are_believed_when_they_were_for_long() {
+        let mut lately = VecDeque::from([1]);
+        assert_eq!([4, 4, 1, 2, 3].map(|seen| most_of(&mut lately, seen)), [4, 4, 4, 4, 4]);
+        assert_eq!([3, 3, 3].map(|seen| most_of(&mut lately, seen)), [3, 3, 3]);
     }
 }

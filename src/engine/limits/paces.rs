@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::hash::Hash;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -17,7 +17,7 @@ use crate::ports::budget::Budget;
 
 /// Above this many keys, those that have not been used for [`IDLE`] are forgotten.
 const KEYS_MAX: usize = 4096;
-/// A pacer that was idle this long has its full burst again and holds nothing worth keeping, unless slots are further apart.
+/// A pacer that was idle this long holds nothing worth keeping, unless a slot of it is still to come.
 const IDLE: Duration = Duration::from_secs(10);
 
 /// Hands out leave for requests and bytes.
@@ -42,28 +42,27 @@ impl Budget for Paces {
         if *place == Place::Local {
             return;
         }
-        let team = self.teams.of(&team.id, self.table.team(team));
-        let place = self.places.of(place, self.table.place(place));
-        wait(&[&team.requests, &place.requests], 1).await;
+        let limits = [self.table.team(team), self.table.place(place)];
+        let [per_team, per_place] = limits.map(|limit| Spacing::of_rate(limit.requests_per_second));
+        let (team, place) = (self.teams.of(&team.id), self.places.of(place));
+        wait([(&team.requests, per_team), (&place.requests, per_place)], 1).await;
     }
 
     async fn bytes(&self, team: &KnownTeam, place: &Place, bytes: u64) {
-        let (team_limit, place_limit) = (self.table.team(team), self.table.place(place));
-        if team_limit.bytes_per_second.is_none() && place_limit.bytes_per_second.is_none() {
+        let limits = [self.table.team(team), self.table.place(place)];
+        let per_second = |limit: Limit| limit.bytes_per_second.map(cells_per_second).and_then(Spacing::of_rate);
+        let [per_team, per_place] = limits.map(per_second);
+        if per_team.is_none() && per_place.is_none() {
             return;
         }
-        let team = self.teams.of(&team.id, team_limit);
-        let place = self.places.of(place, place_limit);
-        wait(&[&team.bytes, &place.bytes], cells(bytes)).await;
+        let (team, place) = (self.teams.of(&team.id), self.places.of(place));
+        wait([(&team.bytes, per_team), (&place.bytes, per_place)], cells(bytes)).await;
     }
 }
 
-/// A pacer for each key in use; rebuilt when its limit changes.
+/// The rows of each key in use. A limit that changes goes on where the old one stood.
 #[derive(Debug)]
-struct Pacers<K>(Mutex<HashMap<K, InUse>>);
-
-/// When a pacer was used last, and what it was made for.
-type InUse = (Instant, Limit, Arc<Pacer>);
+struct Pacers<K>(Mutex<HashMap<K, (Instant, Arc<Pacer>)>>);
 
 impl<K> Default for Pacers<K> {
     fn default() -> Self {
@@ -72,43 +71,33 @@ impl<K> Default for Pacers<K> {
 }
 
 impl<K: Eq + Hash + Clone> Pacers<K> {
-    fn of(&self, key: &K, limit: Limit) -> Arc<Pacer> {
+    fn of(&self, key: &K) -> Arc<Pacer> {
         let now = Instant::now();
         let mut pacers = self.0.lock().expect("nothing panics while it holds this lock");
-        if let Some((used, made_for, pacer)) = pacers.get_mut(key)
-            && *made_for == limit
-        {
+        if let Some((used, pacer)) = pacers.get_mut(key) {
             *used = now;
             return Arc::clone(pacer);
         }
         if pacers.len() >= KEYS_MAX {
-            pacers.retain(|_, (used, limit, _)| now.duration_since(*used) < idle_after(*limit));
+            pacers.retain(|_, (used, pacer)| now.duration_since(*used) < IDLE || pacer.is_in_use(now));
         }
-        let pacer = Arc::new(Pacer::new(limit));
-        pacers.insert(key.clone(), (now, limit, Arc::clone(&pacer)));
+        let pacer = Arc::new(Pacer::default());
+        pacers.insert(key.clone(), (now, Arc::clone(&pacer)));
         pacer
     }
 }
 
-fn idle_after(limit: Limit) -> Duration {
-    Spacing::of_rate(limit.requests_per_second).map_or(IDLE, |spacing| IDLE.max(spacing.interval))
-}
-
-/// The slots of one key.
-#[derive(Debug)]
+/// The rows of one key.
+#[derive(Debug, Default)]
 struct Pacer {
-    requests: Option<Row>,
-    bytes: Option<Row>,
+    requests: Row,
+    bytes: Row,
 }
 
 impl Pacer {
-    fn new(limit: Limit) -> Self {
-        #[expect(clippy::cast_precision_loss, reason = "a pace needs no more digits than a float has")]
-        let bytes_per_second = limit.bytes_per_second.map(|bytes| bytes as f64);
-        Self {
-            requests: Row::of_rate(limit.requests_per_second),
-            bytes: bytes_per_second.and_then(|rate| Row::of_rate(rate / f64::from(CELL_BYTES))),
-        }
+    /// Whether a slot of it is still to come.
+    fn is_in_use(&self, now: Instant) -> bool {
+        [&self.requests, &self.bytes].into_iter().any(|row| row.slots().opens_at(now).is_some())
     }
 }
 
@@ -120,37 +109,48 @@ pub(super) fn cells(bytes: u64) -> u32 {
     u32::try_from(bytes.div_ceil(u64::from(CELL_BYTES))).unwrap_or(u32::MAX)
 }
 
-/// A row of slots. Who asks first when one is free has it.
-#[derive(Debug)]
+/// So many cells a second.
+#[expect(clippy::cast_precision_loss, reason = "a pace needs no more digits than a float has")]
+pub(super) fn cells_per_second(bytes_per_second: u64) -> f64 {
+    bytes_per_second as f64 / f64::from(CELL_BYTES)
+}
+
+/// A row of slots, and the line of those who found it full.
+#[derive(Debug, Default)]
 struct Row {
-    spacing: Spacing,
     slots: Mutex<Slots>,
+    line: tokio::sync::Mutex<()>,
 }
 
 impl Row {
-    fn of_rate(rate: f64) -> Option<Self> {
-        Some(Self { spacing: Spacing::of_rate(rate)?, slots: Mutex::new(Slots::default()) })
+    fn slots(&self) -> MutexGuard<'_, Slots> {
+        self.slots.lock().expect("nothing panics while it holds this lock")
     }
 }
 
-/// Takes `number` slots of each of these rows and waits for the last of them: what was asked for at once is then within the limit.
-async fn wait(rows: &[&Option<Row>; 2], number: u32) {
-    let rows: Vec<&Row> = rows.iter().filter_map(|row| row.as_ref()).collect();
-    let widest = rows.iter().map(|row| row.spacing.interval).max().unwrap_or_default();
-    loop {
-        match take_of_all(&rows, number) {
-            Ok(first) => return sleep_until(first + widest * number.saturating_sub(1)).await,
-            Err(full) => sleep_until(full.again).await,
+/// Takes `number` slots of each of these rows that is a limit and waits for the first of them.
+async fn wait(rows: [(&Row, Option<Spacing>); 2], number: u32) {
+    let rows: Vec<_> = rows.into_iter().filter_map(|(row, spacing)| Some((row, spacing?))).collect();
+    let mut taken = take_of_all(&rows, number);
+    while let Err(full) = taken {
+        // Of those who found it full one at a time looks again; who stands there for another row now goes there.
+        let _turn = rows[full.by].0.line.lock().await;
+        taken = take_of_all(&rows, number);
+        while let Err(still) = taken
+            && still.by == full.by
+        {
+            sleep_until(still.again).await;
+            taken = take_of_all(&rows, number);
         }
     }
+    if let Ok(first) = taken {
+        sleep_until(first).await;
+    }
 }
 
-fn take_of_all(rows: &[&Row], number: u32) -> Result<Instant, Full> {
+fn take_of_all(rows: &[(&Row, Spacing)], number: u32) -> Result<Instant, Full> {
     // Always the team's before the place's, so that two who ask cannot wait for each other.
-    let mut held: Vec<_> = rows
-        .iter()
-        .map(|row| (row.slots.lock().expect("nothing panics while it holds this lock"), row.spacing))
-        .collect();
+    let mut held: Vec<_> = rows.iter().map(|(row, spacing)| (row.slots(), *spacing)).collect();
     let mut all: Vec<_> = held.iter_mut().map(|(slots, spacing)| (&mut **slots, *spacing)).collect();
     slots::take_of_all(&mut all, Instant::now(), number)
 }
@@ -242,8 +242,41 @@ mod tests {
         let limit = Limit { bytes_per_second: Some(1024 * 1024), ..Limit::default() };
         let paces = Paces::new(LimitTable::new(Limits { per_host: limit, ..Limits::default() }));
         let start = Instant::now();
-        paces.bytes(&team("a", TeamLimits::default()), &host(), 4 * 1024 * 1024).await;
+        for _ in 0..257 {
+            paces.bytes(&team("a", TeamLimits::default()), &host(), 16 * 1024).await;
+        }
         let taken = start.elapsed().as_secs_f64();
         assert!((3.9..=4.1).contains(&taken), "{taken} s");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn tasks_that_know_another_limit_of_their_team_do_not_lift_it() {
+        let paces = Paces::new(LimitTable::default());
+        let of = |rate| team("a", TeamLimits { requests_per_second: Some(rate), ..TeamLimits::default() });
+        let (old, new, start) = (of(6), of(5), Instant::now());
+        for _ in 0..30 {
+            paces.request(&old, &host()).await;
+            paces.request(&new, &host()).await;
+        }
+        assert!(start.elapsed() >= Duration::from_secs(10), "{:?} for sixty at five or six a second", start.elapsed());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_waits_for_bytes_is_served_in_turn() {
+        let limit = Limit { bytes_per_second: Some(1024 * 1024), ..Limit::default() };
+        let paces = Arc::new(Paces::new(LimitTable::new(Limits { per_host: limit, ..Limits::default() })));
+        let reading = (0..32).map(|_| {
+            let paces = Arc::clone(&paces);
+            async move {
+                let (start, mut pieces) = (Instant::now(), 0);
+                while start.elapsed() < Duration::from_secs(10) {
+                    paces.bytes(&team("a", TeamLimits::default()), &host(), 16 * 1024).await;
+                    pieces += 1;
+                }
+                pieces
+            }
+        });
+        let pieces = futures::future::join_all(reading).await;
+        assert!(pieces.iter().all(|pieces| (18..=23).contains(pieces)), "{pieces:?} of 640");
     }
 }

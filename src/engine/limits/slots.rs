@@ -7,6 +7,10 @@ use tokio::time::Instant;
 /// What a limit allows beyond itself in any one second: a twentieth of it, and one at the least.
 const ALLOWED: f64 = 0.05;
 
+/// No next slot is farther ahead than this, or the time between two: one that says so was taken under a limit that is no more, or by
+/// another clock.
+const FARTHEST: Duration = Duration::from_secs(60);
+
 /// How far slots are apart, and how far one may reach back.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(in crate::engine) struct Spacing {
@@ -79,7 +83,8 @@ impl Slots {
     }
 
     fn due(&self, begin: Instant, now: Instant, spacing: Spacing) -> Instant {
-        self.next.map_or(begin, |next| next.max(spacing.earliest(now)))
+        let latest = now + spacing.slack + spacing.interval.max(FARTHEST);
+        self.next.map_or(begin, |next| next.max(spacing.earliest(now)).min(latest))
     }
 }
 
@@ -167,6 +172,15 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn what_was_taken_under_a_limit_that_is_no_more_holds_nobody_up_for_long() {
+        let (slow, quick) = (Spacing::of_rate(0.0001).expect("a limit"), Spacing::of_rate(100.0).expect("a limit"));
+        let (now, mut slots) = (Instant::now(), Slots::default());
+        assert_eq!(slots.take(now, 1, slow), now);
+        assert_eq!(slots.due(now, now, slow), now + slow.interval);
+        assert_eq!(slots.due(now, now, quick), now + FARTHEST + quick.slack);
     }
 
     #[test]

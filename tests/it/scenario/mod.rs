@@ -19,7 +19,7 @@ pub(crate) mod origin;
 pub(crate) mod process;
 pub(crate) mod proxy;
 mod queue;
-mod redis;
+pub(crate) mod redis;
 mod seen;
 mod sqs;
 pub(crate) mod tasks;

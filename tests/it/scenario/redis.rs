@@ -3,6 +3,8 @@
 use std::net::SocketAddr;
 use std::process::{Command, Stdio};
 
+use tempfile::TempDir;
+
 use super::origin::{answers, free_port};
 use super::process::Child;
 use crate::bed;
@@ -12,21 +14,30 @@ pub(crate) struct Redis {
     child: Option<Child>,
     port: u16,
     has_tls: bool,
+    is_cluster: bool,
+    /// Where it writes what it cannot be without.
+    folder: TempDir,
 }
 
 impl Redis {
     /// Starts one that keeps nothing on disk.
     pub(crate) async fn start() -> Self {
-        Self::started(false).await
+        Self::started(false, false).await
     }
 
     /// Starts one that talks TLS only, with the test bed's certificate for `localhost`.
     pub(crate) async fn start_with_tls() -> Self {
-        Self::started(true).await
+        Self::started(true, false).await
     }
 
-    async fn started(has_tls: bool) -> Self {
-        let mut redis = Self { child: None, port: free_port(), has_tls };
+    /// Starts one in cluster mode, which has no slots yet.
+    pub(crate) async fn start_as_a_cluster_of_one() -> Self {
+        Self::started(false, true).await
+    }
+
+    async fn started(has_tls: bool, is_cluster: bool) -> Self {
+        let folder = TempDir::with_prefix("longshore-").unwrap();
+        let mut redis = Self { child: None, port: free_port(), has_tls, is_cluster, folder };
         redis.come_back().await;
         redis
     }
@@ -35,6 +46,11 @@ impl Redis {
     pub(crate) fn url(&self) -> String {
         let (scheme, host) = if self.has_tls { ("rediss", "localhost") } else { ("redis", "127.0.0.1") };
         format!("{scheme}://{host}:{}", self.port)
+    }
+
+    /// The port that it listens at.
+    pub(crate) fn port(&self) -> u16 {
+        self.port
     }
 
     /// `kill -9`.
@@ -46,6 +62,11 @@ impl Redis {
     pub(crate) async fn come_back(&mut self) {
         let mut command = Command::new("redis-server");
         command.args(["--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]);
+        command.arg("--dir").arg(self.folder.path());
+        if self.is_cluster {
+            // The cluster's own port is this one's and ten thousand: that may be none.
+            command.args(["--cluster-enabled", "yes", "--cluster-port", &free_port().to_string()]);
+        }
         let port = self.port.to_string();
         if self.has_tls {
             let [certificate, key] = bed::server_pem_paths();

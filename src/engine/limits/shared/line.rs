@@ -15,6 +15,9 @@ use crate::ports::budget::{Answer, Ask};
 /// How many are asked for together: more than the slack of a quick limit has slots for.
 const TOGETHER_MAX: usize = 64;
 
+/// A row that is full is asked for again after this at the latest: the limit may have been raised meanwhile, or the service be another.
+const AGAIN_WITHIN: Duration = Duration::from_secs(5);
+
 /// A line; served by a task of its own while somebody waits in it.
 #[derive(Debug, Default)]
 pub(super) struct Line {
@@ -32,8 +35,16 @@ struct Waiting {
 #[derive(Debug)]
 struct Asking {
     ask: Ask,
-    /// Told when its first slot is.
-    answer: oneshot::Sender<Instant>,
+    answer: oneshot::Sender<Slot>,
+}
+
+/// A slot that somebody has.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Slot {
+    /// When it may be used: no sooner than the service meant.
+    pub(super) at: Instant,
+    /// When the service meant by its own clock, as near as can be told from here: whoever counts how late it is counts from then.
+    pub(super) meant: Instant,
 }
 
 /// What the line does next.
@@ -45,7 +56,7 @@ enum Next {
 
 impl Line {
     /// Waits in the line until it is known when the first slot is; `None` when the runtime ends.
-    pub(super) async fn slot(self: &Arc<Self>, service: &Arc<Service>, ask: Ask) -> Option<Instant> {
+    pub(super) async fn slot(self: &Arc<Self>, service: &Arc<Service>, ask: Ask) -> Option<Slot> {
         let (answer, answered) = oneshot::channel();
         let is_first = {
             let mut waiting = held(&self.waiting);
@@ -63,7 +74,7 @@ impl Line {
     }
 
     /// Serves the line until it is empty.
-    async fn serve(&self, service: &Service) {
+    async fn serve(&self, service: &Arc<Service>) {
         let mut full = FullRows::default();
         loop {
             match self.next(&mut full) {
@@ -105,18 +116,21 @@ impl Line {
     }
 
     /// Asks for these; who got nothing stands at the head of the line again.
-    async fn ask(&self, service: &Service, asking: Vec<Asking>, full: &mut FullRows) {
+    async fn ask(&self, service: &Arc<Service>, asking: Vec<Asking>, full: &mut FullRows) {
         let (asks, tellings): (Vec<Ask>, Vec<_>) =
             asking.into_iter().map(|Asking { ask, answer }| (ask, answer)).unzip();
+        let asked = Instant::now();
         let answers = service.take(&asks).await;
         let now = Instant::now();
+        let answered = asked + now.duration_since(asked) / 2;
         let mut left = Vec::new();
         for ((ask, telling), answer) in asks.into_iter().zip(tellings).zip(answers) {
             match answer {
                 // Whoever is gone loses its slots: the limit holds all the same.
-                Answer::Taken(wait) => drop(telling.send(now + wait)),
+                Answer::Taken(wait) => drop(telling.send(Slot { at: now + wait, meant: answered + wait })),
                 Answer::Full { by, again } => {
-                    full.note(&ask, by, now + again);
+                    // A question takes as long as this one did: who is far away must not always come last.
+                    full.note(&ask, by, (asked + again.min(AGAIN_WITHIN)).max(now));
                     left.push(Asking { ask, answer: telling });
                 }
             }

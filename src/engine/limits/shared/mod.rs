@@ -20,7 +20,7 @@ use tokio::time::sleep_until;
 use self::line::Line;
 use self::service::Service;
 use super::LimitTable;
-use super::paces::{CELL_BYTES, cells};
+use super::paces::{cells, cells_per_second};
 use super::slots::Spacing;
 use crate::domain::source::Place;
 use crate::domain::team::KnownTeam;
@@ -41,7 +41,8 @@ impl SharedPaces {
         Self { table, lines: Keyed::default(), service: Arc::new(Service::new(slots)) }
     }
 
-    /// Waits for the last of `number` slots of `what` a second of the team and the place, which have these many of them.
+    /// Waits for the first of `number` slots of `what` of the team and the place, which have so many of them a second; who comes
+    /// next waits until all are past.
     ///
     /// Whoever wakes so late that its slot would crowd the next second lets it go and asks for another; once, so that a machine
     /// that is always late still goes on.
@@ -55,15 +56,13 @@ impl SharedPaces {
         let Some(lateness) = spacings.iter().flatten().map(|spacing| spacing.lateness()).min() else {
             return;
         };
-        let widest = spacings.iter().flatten().map(|spacing| spacing.interval).max().unwrap_or_default();
         let line = self.lines.of(&line_of, Line::default);
         for _ in 0..2 {
-            let Some(first) = line.slot(&self.service, ask.clone()).await else {
+            let Some(slot) = line.slot(&self.service, ask.clone()).await else {
                 return;
             };
-            let slot = first + widest * number.saturating_sub(1);
-            sleep_until(slot).await;
-            if slot.elapsed() <= lateness {
+            sleep_until(slot.at).await;
+            if slot.meant.elapsed() <= lateness {
                 return;
             }
         }
@@ -81,8 +80,6 @@ impl Budget for SharedPaces {
     }
 
     async fn bytes(&self, team: &KnownTeam, place: &Place, bytes: u64) {
-        #[expect(clippy::cast_precision_loss, reason = "a pace needs no more digits than a float has")]
-        let cells_per_second = |bytes: u64| bytes as f64 / f64::from(CELL_BYTES);
         let per_second =
             [self.table.team(team), self.table.place(place)].map(|limit| limit.bytes_per_second.map(cells_per_second));
         self.wait("bytes", named(team, place, per_second), cells(bytes)).await;

@@ -11,59 +11,83 @@ use super::book::Book;
 use super::held;
 use crate::ports::budget::{Answer, Ask, SharedSlots, SlotsAway};
 
-/// How long a service that was away is not asked again.
+/// How often a service that is away is asked whether it is back.
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// Slots from the service, or out of this replica's share, by its own clock, while that is away.
 pub(super) struct Service {
     slots: Arc<dyn SharedSlots>,
-    /// Set while it is away: not before this time is it asked again.
-    asked_again: Mutex<Option<Instant>>,
+    state: Mutex<State>,
     is_said: AtomicBool,
     alone: Mutex<Book>,
 }
 
+#[derive(Debug, Default)]
+struct State {
+    /// Set while it is away: when it is asked again.
+    away: Option<Instant>,
+    /// When it came back last.
+    back: Option<Instant>,
+}
+
 impl Service {
     pub(super) fn new(slots: Arc<dyn SharedSlots>) -> Self {
-        Self { slots, asked_again: Mutex::default(), is_said: AtomicBool::new(false), alone: Mutex::default() }
+        Self { slots, state: Mutex::default(), is_said: AtomicBool::new(false), alone: Mutex::default() }
     }
 
     /// Answers each of these, one way or the other.
-    pub(super) async fn take(&self, asks: &[Ask]) -> Vec<Answer> {
-        match self.shared(asks).await {
-            Some(answers) => answers,
-            None => held(&self.alone).take(asks, self.slots.replicas(), Instant::now()),
+    pub(super) async fn take(self: &Arc<Self>, asks: &[Ask]) -> Vec<Answer> {
+        if self.is_there() {
+            let asked = Instant::now();
+            match self.slots.take(asks).await {
+                Ok(answers) => return answers,
+                Err(error) => self.went_away(&error, asked),
+            }
+        }
+        held(&self.alone).take(asks, self.slots.replicas(), Instant::now())
+    }
+
+    /// Whether it is there, as far as is known.
+    fn is_there(self: &Arc<Self>) -> bool {
+        let mut state = held(&self.state);
+        let Some(away) = &mut state.away else { return true };
+        // One asks whether it is back; the others do not wait for that.
+        if Instant::now() >= *away {
+            *away = Instant::now() + PAUSE;
+            tokio::spawn(Arc::clone(self).look());
+        }
+        false
+    }
+
+    /// Asks for nothing, to see whether it answers.
+    async fn look(self: Arc<Self>) {
+        match self.slots.take(&[]).await {
+            Ok(_) => self.came_back(),
+            Err(error) => self.went_away(&error, Instant::now()),
         }
     }
 
-    /// `None` while it is away.
-    async fn shared(&self, asks: &[Ask]) -> Option<Vec<Answer>> {
-        let away_until = *held(&self.asked_again);
-        if away_until.is_some_and(|at| Instant::now() < at) {
-            return None;
+    fn came_back(&self) {
+        {
+            let mut state = held(&self.state);
+            (state.away, state.back) = (None, Some(Instant::now()));
         }
-        match self.slots.take(asks).await {
-            Ok(answers) => {
-                // An answer to what was asked before the service went away does not tell that it is back.
-                if away_until.is_some() {
-                    self.is_back();
-                }
-                Some(answers)
-            }
-            Err(error) => {
-                *held(&self.asked_again) = Some(Instant::now() + PAUSE);
-                self.say_away(&error);
-                None
-            }
-        }
-    }
-
-    fn is_back(&self) {
-        *held(&self.asked_again) = None;
         held(&self.alone).clear();
         if self.is_said.swap(false, SeqCst) {
             info!("shared limits are back: they hold over all replicas again");
         }
+    }
+
+    fn went_away(&self, error: &SlotsAway, asked: Instant) {
+        {
+            let mut state = held(&self.state);
+            // What was asked before it came back tells nothing of it.
+            if state.back.is_some_and(|back| asked < back) {
+                return;
+            }
+            state.away = Some(Instant::now() + PAUSE);
+        }
+        self.say_away(error);
     }
 
     fn say_away(&self, error: &SlotsAway) {

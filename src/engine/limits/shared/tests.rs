@@ -223,17 +223,63 @@ impl SharedSlots for Far {
 
 #[tokio::test(start_paused = true)]
 async fn no_replica_is_left_behind_by_those_who_are_nearer() {
+    for (rate, far) in [(10.0, 5), (20.0, 3), (20.0, 10), (40.0, 5), (100.0, 1), (100.0, 5)] {
+        let common = common();
+        let limit = Limit { requests_per_second: rate, ..Limit::default() };
+        let at = |far| {
+            let (slots, limits) = (Far(Arc::clone(&common), far), Limits { per_host: limit, ..Limits::default() });
+            Arc::new(SharedPaces::new(LimitTable::new(limits), Arc::new(slots)))
+        };
+        let near = Duration::from_micros(200);
+        let replicas: Vec<_> = [near, near, near, Duration::from_millis(far)].map(at).into();
+        let each = replicas.iter().map(|replica| sent(std::slice::from_ref(replica), Duration::from_secs(40)));
+        let numbers: Vec<_> = join_all(each).await.iter().map(Vec::len).collect();
+        let least = rate * 40.0 / 4.0 * 0.5;
+        assert!(numbers.iter().all(|number| *number as f64 > least), "{numbers:?}: {rate} a second, one {far} ms away");
+    }
+}
+
+/// A service whose answers stay away for a moment now and then, when they are already given.
+struct Stalling(Arc<Common>);
+
+#[async_trait]
+impl SharedSlots for Stalling {
+    async fn take(&self, asks: &[Ask]) -> Result<Vec<Answer>, SlotsAway> {
+        let answers = self.0.take(asks).await;
+        // All that are under way come together.
+        if self.0.asked.load(SeqCst) % 40 < 8 {
+            sleep(Duration::from_millis(400)).await;
+        }
+        answers
+    }
+    fn replicas(&self) -> u32 {
+        self.0.replicas()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn answers_that_come_late_do_not_crowd_a_second() {
     let common = common();
     let limits = Limits { per_host: Limit { requests_per_second: 100.0, ..Limit::default() }, ..Limits::default() };
-    let at = |far| {
-        let slots = Far(Arc::clone(&common), Duration::from_millis(far));
-        Arc::new(SharedPaces::new(LimitTable::new(limits.clone()), Arc::new(slots)))
-    };
-    let replicas: Vec<_> = [0, 0, 0, 1].map(at).into();
-    let each =
-        join_all(replicas.iter().map(|replica| sent(std::slice::from_ref(replica), Duration::from_secs(10)))).await;
-    let numbers: Vec<_> = each.iter().map(Vec::len).collect();
-    assert!(numbers.iter().all(|number| *number > 125), "{numbers:?} of 1,000");
+    let replica =
+        |_| Arc::new(SharedPaces::new(LimitTable::new(limits.clone()), Arc::new(Stalling(Arc::clone(&common)))));
+    let replicas: Vec<_> = (0..8).map(replica).collect();
+    let sent = sent(&replicas, Duration::from_secs(20)).await;
+    assert!(densest_second(&sent) <= 105, "{} in a second", densest_second(&sent));
+    assert!(sent.len() > 500, "{} were sent", sent.len());
+}
+
+#[tokio::test(start_paused = true)]
+async fn while_the_service_hangs_the_whole_share_is_used() {
+    let common = common();
+    common.is_away.store(true, SeqCst);
+    let limits = Limits { per_host: Limit { requests_per_second: 200.0, ..Limit::default() }, ..Limits::default() };
+    // It hangs before it fails.
+    let slots = Arc::new(Far(Arc::clone(&common), Duration::from_millis(500)));
+    let replica = [Arc::new(SharedPaces::new(LimitTable::new(limits), slots))];
+    let alone = sent(&replica, Duration::from_secs(11)).await;
+    assert!(alone.len() >= 490, "{} of 500, and the first second", alone.len());
+    assert!(densest_second(&alone) <= 53, "{} in a second", densest_second(&alone));
 }
 
 #[tokio::test(start_paused = true)]
