@@ -10,6 +10,8 @@ const QUICK_BYTES: u64 = 32 * 1024;
 /// For so many looks it must have been slow, or idle, to make room for others; and idle, to be in their way.
 const SLOW_LOOKS: u32 = 2;
 const IDLE_LOOKS: u32 = 5;
+/// When the first look is: by then what can begin at once has.
+pub const FIRST_LOOK: Duration = Duration::from_millis(10);
 /// How long lies between two looks.
 pub const LOOK_EVERY: Duration = Duration::from_millis(200);
 
@@ -91,6 +93,8 @@ pub enum Gait {
     Quick,
     /// Something of it is under way and brings little.
     Slow,
+    /// All that is left of it waits in lanes, since a moment.
+    Queued,
     /// All that is left of it has been waiting in lanes for a while.
     Waiting {
         /// Whether it has done so for long.
@@ -117,6 +121,7 @@ impl Watch {
         match (self.slow_looks, self.idle_looks) {
             (_, SLOW_LOOKS..) => Gait::Waiting { is_long: self.idle_looks >= IDLE_LOOKS },
             (SLOW_LOOKS.., _) => Gait::Slow,
+            (_, 1..) => Gait::Queued,
             _ => Gait::Quick,
         }
     }
@@ -138,6 +143,7 @@ mod tests {
         assert_eq!([look(1 << 20, 0), look(0, 1)], [Gait::Quick, Gait::Quick]);
         let waiting = progress.waiting();
         let gaits: Vec<Gait> = (0..11).map(|_| watch.look(&progress, 1)).collect();
+        assert_eq!(gaits[0], Gait::Queued);
         assert_eq!(gaits[1], Gait::Waiting { is_long: false });
         assert_eq!(gaits[10], Gait::Waiting { is_long: true });
         drop(waiting);

@@ -15,6 +15,8 @@ pub(super) type Ticket = u64;
 /// away, says little about the host, and many say it soon.
 const LONG: u32 = 4;
 const AT_LEAST: Duration = Duration::from_millis(10);
+/// A host that answers nothing for so long is quiet.
+const QUIET: Duration = Duration::from_millis(500);
 
 /// A lane.
 #[derive(Debug)]
@@ -28,6 +30,8 @@ pub(super) struct Lane {
     /// The time between two ends, smoothed, and when the last one was.
     gap: Option<Duration>,
     last_end: Option<Instant>,
+    /// Since when nothing ended although something was under way.
+    quiet_since: Option<Instant>,
 }
 
 impl Lane {
@@ -40,7 +44,20 @@ impl Lane {
             dead: None,
             gap: None,
             last_end: None,
+            quiet_since: None,
         }
+    }
+
+    /// One more is under way.
+    pub(super) fn begin(&mut self, now: Instant) {
+        self.in_flight += 1;
+        self.quiet_since.get_or_insert(now);
+    }
+
+    /// One is under way no more.
+    pub(super) fn end(&mut self, now: Instant) {
+        self.in_flight = self.in_flight.saturating_sub(1);
+        self.quiet_since = (self.in_flight > 0).then_some(now);
     }
 
     /// Whether nobody waits in it and nothing is under way.
@@ -94,10 +111,14 @@ impl Lane {
         }
     }
 
-    /// How long one that comes now will wait, as far as can be told.
-    pub(super) fn expected_wait(&self) -> Option<Duration> {
-        let ahead = u32::try_from(self.waiting.len()).unwrap_or(u32::MAX);
-        self.gap.map(|gap| gap.saturating_mul(ahead))
+    /// How long one that comes now will wait, as far as can be told: of a host that has not answered for a while no more is
+    /// expected than it could have done.
+    pub(super) fn expected_wait(&self, now: Instant) -> Option<Duration> {
+        let [ahead, under_way] =
+            [self.waiting.len(), self.in_flight].map(|count| u32::try_from(count).unwrap_or(u32::MAX));
+        let quiet = self.quiet_since.map(|since| now.duration_since(since)).filter(|quiet| *quiet >= QUIET);
+        let least = quiet.map(|quiet| quiet / under_way.max(1));
+        self.gap.max(least).map(|gap| gap.saturating_mul(ahead))
     }
 }
 
@@ -120,16 +141,32 @@ mod tests {
     async fn one_long_pause_does_not_make_others_wait_for_minutes() {
         let quick = Duration::from_millis(20);
         let (mut lane, now) = lane(100, quick);
-        let usual = lane.expected_wait().expect("much has ended");
+        let usual = lane.expected_wait(now).expect("much has ended");
         assert!(usual < Duration::from_secs(1), "{usual:?}");
         let after = now + Duration::from_secs(300);
         lane.follow(Sign::Well, None, (now, after), 100);
-        let then = lane.expected_wait().expect("much has ended");
+        let then = lane.expected_wait(now).expect("much has ended");
         assert!(then < usual * 3, "{then:?} after a pause, {usual:?} before");
         // Nor does a time without anything to do.
         let later = after + Duration::from_secs(300);
         lane.follow(Sign::Well, None, (later, later + quick), 100);
-        assert!(lane.expected_wait().expect("much has ended") < usual * 3);
+        assert!(lane.expected_wait(now).expect("much has ended") < usual * 3);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_host_that_does_not_answer_is_known_without_an_answer() {
+        let (mut lane, now) = lane(0, Duration::ZERO);
+        (0..8).for_each(|_| lane.begin(now));
+        assert_eq!(lane.expected_wait(now + Duration::from_millis(400)), None);
+        let second = Duration::from_secs(1);
+        assert_eq!(lane.expected_wait(now + second), Some(second / 8 * 40), "no more than eight in a second");
+        // Now and then one answers.
+        lane.end(now + second);
+        lane.follow(Sign::Well, None, (now, now + second), 100);
+        assert_eq!(lane.expected_wait(now + second * 15), Some(second * 2 * 40));
+        // What has nothing under way is not quiet.
+        (0..7).for_each(|_| lane.end(now + second * 15));
+        assert_eq!(lane.expected_wait(now + second * 60), None);
     }
 
     #[tokio::test(start_paused = true)]
@@ -140,6 +177,7 @@ mod tests {
             now += Duration::from_secs(5);
             lane.follow(Sign::Well, None, (began, now), 100);
         }
-        assert!(lane.expected_wait() > Some(Duration::from_secs(150)), "{:?}", lane.expected_wait());
+        let wait = lane.expected_wait(now);
+        assert!(wait > Some(Duration::from_secs(150)), "{wait:?}");
     }
 }

@@ -110,7 +110,7 @@ impl Lanes {
     /// How long one more attachment would wait, as far as can be told.
     #[must_use]
     pub fn expected_wait(&self, team: &TeamId, door: &Door) -> Option<Duration> {
-        self.0.state().turns.expected_wait(team, door)
+        self.0.state().turns.expected_wait(team, door, Instant::now())
     }
 }
 

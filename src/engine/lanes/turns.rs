@@ -186,7 +186,7 @@ impl Turns {
         let team = self.teams.get_mut(&id).expect("a lane that may run has a team");
         let lane = team.lanes.get_mut(&door).expect("a lane that may run is there");
         let ticket = *lane.waiting.first().expect("in a lane that may run somebody waits");
-        lane.in_flight += 1;
+        lane.begin(now);
         stand.in_flight += 1;
         team.in_flight += 1;
         self.in_flight += 1;
@@ -230,7 +230,7 @@ impl Turns {
         let Some(lane) = entry.lanes.get_mut(door) else {
             return Vec::new();
         };
-        lane.in_flight = lane.in_flight.saturating_sub(1);
+        lane.end(now);
         lane.follow(ended.sign, ended.fault, (ended.began, now), most);
         let shared = if lane.shared_fault(now).is_some() {
             entry.waiting.remove(door);
@@ -281,8 +281,8 @@ impl Turns {
     }
 
     /// How long one that comes to a lane now will wait, as far as can be told.
-    pub(super) fn expected_wait(&self, team: &TeamId, door: &Door) -> Option<Duration> {
-        self.teams.get(team)?.lanes.get(door)?.expected_wait()
+    pub(super) fn expected_wait(&self, team: &TeamId, door: &Door, now: Instant) -> Option<Duration> {
+        self.teams.get(team)?.lanes.get(door)?.expected_wait(now)
     }
 
     /// Forgets the lanes that are not in use: first those that are open, and where that is not enough the closed ones too.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
+use tokio::time::{Instant, interval_at};
 
 use super::offering::{Offering, Which};
 use super::{Pipeline, Team};
@@ -15,11 +16,13 @@ use crate::domain::receipt::Outcome;
 use crate::domain::task::{Attachment, Task};
 use crate::engine::lanes::InLine;
 use crate::engine::lease::Held;
-use crate::engine::progress::{Gait, LOOK_EVERY, Progress, Watch};
+use crate::engine::progress::{FIRST_LOOK, Gait, LOOK_EVERY, Progress, Watch};
 use crate::engine::transfer::{Job, Tried};
 
 /// A lane that opens sooner is waited for in hand.
 const CLOSED_FOR_LONG: Duration = Duration::from_secs(5);
+/// Where the lanes of a delivery will keep it waiting for so long it is of no use to it to stand in others' way.
+const WAITS_FOR_LONG: Duration = Duration::from_secs(2);
 /// For how long a delivery goes back whose lanes are full: about as long as it would wait, if that can be told.
 const WAIT_UNKNOWN: Duration = Duration::from_secs(15);
 const WAIT_SHORTEST: Duration = Duration::from_secs(5);
@@ -78,7 +81,7 @@ impl Pipeline {
         let (hold_over, rights_changed) =
             (tokio::time::sleep(self.settings.hold_for_copying()), self.rights_changed(team));
         tokio::pin!(hold_over, rights_changed);
-        let (mut looks, mut watch) = (tokio::time::interval(LOOK_EVERY), Watch::default());
+        let (mut looks, mut watch) = (interval_at(Instant::now() + FIRST_LOOK, LOOK_EVERY), Watch::default());
         let end = loop {
             while let Some((which, (index, Planned { attachment, way }))) = offering.take() {
                 running.push(self.copy_one((which, index), way.map(|way| job(&attachment, way)), attachment));
@@ -130,26 +133,27 @@ impl Pipeline {
     fn goes_back_for(
         &self, gait: Gait, (team, offering): (&TeamId, &Offering<(usize, Planned)>), copied: &Copied, held: &Held,
     ) -> Option<Duration> {
-        let is_long = match gait {
+        let (is_slow, waits, is_long) = match gait {
             Gait::Quick => return None,
-            Gait::Slow => {
-                held.step_aside();
-                return None;
-            }
-            Gait::Waiting { is_long } => is_long,
+            Gait::Slow => (true, false, false),
+            Gait::Queued => (false, true, false),
+            Gait::Waiting { is_long } => (true, true, is_long),
         };
-        held.step_aside();
-        if copied.progress.has_failed() {
+        let lanes = &self.transfer.lanes;
+        let expected = offering.offered_doors().filter_map(|door| lanes.expected_wait(team, door)).min();
+        let is_hopeless = waits && expected.is_some_and(|wait| wait >= WAITS_FOR_LONG);
+        if is_slow || is_hopeless {
+            held.step_aside();
+        }
+        if !waits || copied.progress.has_failed() {
             return None;
         }
-        let lanes = &self.transfer.lanes;
         let closed = offering.offered_doors().map(|door| lanes.closed_for(team, door).unwrap_or_default()).min();
         if let Some(closed) = closed.filter(|closed| *closed >= CLOSED_FOR_LONG) {
             return Some(closed);
         }
-        let wait = offering.offered_doors().filter_map(|door| lanes.expected_wait(team, door)).min();
-        let is_in_the_way = is_long && held.is_in_the_way();
-        is_in_the_way.then(|| wait.unwrap_or(WAIT_UNKNOWN).clamp(WAIT_SHORTEST, WAIT_LONGEST))
+        let is_in_the_way = (is_long || is_hopeless) && held.is_in_the_way();
+        is_in_the_way.then(|| expected.unwrap_or(WAIT_UNKNOWN).clamp(WAIT_SHORTEST, WAIT_LONGEST))
     }
 
     /// Copies what can be copied; a refusal of the plan is an outcome too. The transfer is boxed only once it runs, so that a

@@ -313,19 +313,20 @@ async fn a_host_that_asks_to_be_left_alone_is_left_alone_and_costs_others_nothin
 
 #[tokio::test(start_paused = true)]
 async fn one_host_of_ten_that_never_answers_costs_the_others_less_than_a_twentieth() {
+    const TASKS: usize = 3_000;
     let mut times = Vec::new();
     let unconnected = Host { is_there: false, ..HEALTHY };
     let silent = Host { answer: Duration::from_secs(100_000), ..HEALTHY };
     for bad in [HEALTHY, unconnected, silent] {
         let (world, hosts) = (world(), Arc::new(Hosts::default().with("h0", bad)));
-        let tasks = (0..1500).map(|n| vec![format!("https://h{}/{n}", n % 10)]);
+        let tasks = (0..TASKS).map(|n| vec![format!("https://h{}/{n}", n % 10)]);
         send(&world, "acme", "t", tasks).await;
         let start = Instant::now();
         let healthy = run(&world, &hosts, async {
             loop {
                 sleep(Duration::from_millis(100)).await;
                 let done: usize = (1..10).map(|n| hosts.seen(&format!("h{n}")).served.len()).sum();
-                if done >= 1350 {
+                if done >= TASKS / 10 * 9 {
                     return start.elapsed();
                 }
                 assert!(start.elapsed() < Duration::from_secs(300), "{done} after five minutes");
@@ -334,6 +335,7 @@ async fn one_host_of_ten_that_never_answers_costs_the_others_less_than_a_twentie
         .await;
         times.push(healthy.as_secs_f64());
     }
+    eprintln!("── nine of ten hosts took {times:?} s: all there, one not there, one silent");
     assert!(times[1] < times[0] / 0.95 && times[2] < times[0] / 0.95, "{times:?}");
 }
 
