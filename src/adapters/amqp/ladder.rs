@@ -15,9 +15,13 @@ pub(super) struct Tier {
     suffix: &'static str,
 }
 
+const SECOND: Tier = Tier { millis: 1_000, suffix: "1s" };
+
 /// All tiers, shortest first. A change of a wait needs a new name: the broker refuses other arguments for an old one.
-pub(super) const LADDER: [Tier; 6] = [
-    Tier { millis: 1_000, suffix: "1s" },
+pub(super) const LADDER: [Tier; 8] = [
+    Tier { millis: 200, suffix: "200ms" },
+    Tier { millis: 500, suffix: "500ms" },
+    SECOND,
     Tier { millis: 5_000, suffix: "5s" },
     Tier { millis: 15_000, suffix: "15s" },
     Tier { millis: 60_000, suffix: "1m" },
@@ -40,9 +44,12 @@ impl Tier {
 /// Returns the tier for the next leg of `wait`.
 ///
 /// A tier that is longer by no more than a quarter ends the walk; otherwise the longest one within the wait is taken, and
-/// the rest is walked when the message comes back.
+/// the rest is walked when the message comes back. What is left of less than a second is walked in one leg, or but for a moment.
 pub(super) fn tier_for(wait: Duration) -> Tier {
     let [shortest, ..] = LADDER;
+    if wait <= SECOND.wait() {
+        return LADDER.into_iter().find(|tier| tier.wait() + tier.wait() / 4 >= wait).unwrap_or(SECOND);
+    }
     let ends_it = LADDER.into_iter().find(|tier| tier.wait() >= wait && tier.wait() <= wait + wait / 4);
     let within = LADDER.into_iter().rev().find(|tier| tier.wait() <= wait);
     ends_it.or(within).unwrap_or(shortest)
@@ -76,6 +83,15 @@ mod tests {
             let (late, legs) = walk(wait);
             assert!(late < Duration::from_secs(1).max(wait / 4), "{wait:?} is late by {late:?}");
             assert!(legs < 25, "{wait:?} takes {legs} legs");
+        }
+    }
+
+    #[test]
+    fn less_than_a_second_is_one_leg_but_for_a_moment() {
+        for wait in (1..=1_000).map(Duration::from_millis) {
+            let leg = tier_for(wait).wait();
+            assert!(leg.saturating_sub(wait) < Duration::from_millis(400), "{wait:?} is late after {leg:?}");
+            assert!(wait.saturating_sub(leg) <= Duration::from_millis(125), "{wait:?} has a rest after {leg:?}");
         }
     }
 

@@ -24,7 +24,7 @@ const COPY_AGAIN: Duration = Duration::from_secs(2);
 const AT_ONCE: usize = 32;
 
 /// How long those wait.
-const NEXT_SOME: Duration = Duration::from_secs(1);
+const NEXT_SOME: Duration = Duration::from_millis(200);
 
 /// How long what is left of a parcel waits that does not fit onto the queue.
 const QUEUE_IS_FULL: Duration = Duration::from_secs(5);

@@ -29,8 +29,10 @@ use crate::domain::id::TeamId;
 pub(super) const KEPT_FREE: usize = 4;
 /// A team has its share while it has fewer than so many times what is free.
 const TIMES_FREE: usize = 3;
-/// The shortest and the longest time for which a message is put off.
-const SHORTEST: Duration = Duration::from_secs(1);
+/// The shortest and the longest time for which a message is put off: what is away for longer than its turn takes keeps a team that is
+/// alone waiting for itself. Queues that are paid for count in seconds.
+const SHORTEST: Duration = Duration::from_millis(200);
+const SHORTEST_IF_PAID: Duration = Duration::from_secs(1);
 const LONGEST: Duration = Duration::from_secs(60);
 /// What is believed of a team's pace until it has shown one, in messages a second. Too quick costs another move,
 /// too slow would keep the team waiting for itself: so a team is believed to be able to do more than it just did, and at first to be
@@ -74,6 +76,7 @@ pub struct Ahead {
     lookahead: u32,
     teams: HashMap<TeamId, Busy>,
     first_pace: f64,
+    shortest: Duration,
     allowance: Option<Allowance>,
 }
 
@@ -96,17 +99,17 @@ impl Ahead {
     /// For so many places; at most `lookahead` messages of a team are away at once, none for 0.
     #[must_use]
     pub fn new(places: usize, lookahead: u32, moves: Moves) -> Self {
-        let (first_pace, allowance) = match moves {
-            Moves::Free => (FIRST_PACE, None),
-            Moves::Paid => (FIRST_PACE_IF_PAID, Some(Allowance::full())),
+        let (first_pace, shortest, allowance) = match moves {
+            Moves::Free => (FIRST_PACE, SHORTEST, None),
+            Moves::Paid => (FIRST_PACE_IF_PAID, SHORTEST_IF_PAID, Some(Allowance::full())),
         };
-        Self { places, lookahead, teams: HashMap::new(), first_pace, allowance }
+        Self { places, lookahead, teams: HashMap::new(), first_pace, shortest, allowance }
     }
 
     /// Decides about a delivery of `team` while `free` places are free. One that begins is in hand until [`Ahead::ended`]. All do if
     /// none `may_go_behind` just now, but in a rush: there it waits until it may.
     pub fn choose(&mut self, team: &TeamId, free: usize, may_go_behind: bool, now: Instant) -> Choice {
-        let Self { places, lookahead, teams, first_pace, allowance } = self;
+        let Self { places, lookahead, teams, first_pace, shortest, allowance } = self;
         let busy = looked_at(teams, team, *first_pace, now);
         // Where moves are paid for there are never so many.
         let is_rush = allowance.is_none() && busy.rush.is_on(now);
@@ -122,14 +125,14 @@ impl Ahead {
         busy.last_turn = turn;
         busy.away.add(turn, 1);
         busy.rush.put_off(now);
-        Choice::PutOff(turn.duration_since(now).max(SHORTEST))
+        Choice::PutOff(turn.duration_since(now).max(*shortest))
     }
 
     /// How long `count` messages of `team` that were put off together have to wait yet, while `free` places are free. Nothing if some
     /// of them would begin if they were brought back now; then they are expected. Else they are away for so long: all that wait so are
     /// looked at evenly, about as many in a second as the team ends, and each within [`LONGEST`].
     pub fn wait(&mut self, team: &TeamId, free: usize, count: usize, now: Instant) -> Duration {
-        let places = self.places;
+        let (places, shortest) = (self.places, self.shortest);
         let busy = looked_at(&mut self.teams, team, self.first_pace, now);
         let is_rush = self.allowance.is_none() && busy.rush.is_on(now);
         let (expected, pace) = (busy.expected.count(now), busy.pace(now));
@@ -141,9 +144,9 @@ impl Ahead {
             busy.expected.add(count, now);
             return Duration::ZERO;
         }
-        let step = Duration::from_secs_f64(count as f64 / pace).min(LONGEST.checked_sub(SHORTEST).unwrap_or_default());
-        let next = busy.next_look.max(now + SHORTEST) + step;
-        let look = if next > now + LONGEST { now + SHORTEST + step } else { next };
+        let step = Duration::from_secs_f64(count as f64 / pace).min(LONGEST.checked_sub(shortest).unwrap_or_default());
+        let next = busy.next_look.max(now + shortest) + step;
+        let look = if next > now + LONGEST { now + shortest + step } else { next };
         busy.next_look = look;
         busy.away.add(look, u32::try_from(count).unwrap_or(u32::MAX));
         look.duration_since(now)
@@ -327,19 +330,19 @@ mod tests {
         let (mut ahead, now) = (Ahead::new(64, 623 * 32, Moves::Free), Instant::now());
         let busy = team("busy");
         let _begun = offer(&mut ahead, "busy", 48, now);
-        let mut waits: Vec<_> = (0..625).map(|_| ahead.wait(&busy, 16, 32, now).as_secs()).collect();
-        assert_eq!(waits.iter().filter(|wait| **wait == 0).count(), 2, "it is believed to be quick");
+        let mut waits: Vec<_> = (0..625).map(|_| ahead.wait(&busy, 16, 32, now)).collect();
+        assert_eq!(waits.iter().filter(|wait| wait.is_zero()).count(), 2, "it is believed to be quick");
         assert_eq!(ahead.teams[&busy].away.count, 623 * 32);
         assert!(matches!(ahead.choose(&busy, 0, true, now), Choice::Begin), "no more are away than allowed");
-        let longest = *waits.iter().max().unwrap();
+        let longest = waits.iter().max().unwrap().as_secs();
         assert!((9..=12).contains(&longest), "twenty thousand at two thousand a second: {longest} s");
         // A slow team's are spread over a minute.
         let later = now + LONGEST;
         ahead.teams.get_mut(&busy).unwrap().pace = 0.0;
         ahead.teams.get_mut(&busy).unwrap().since = later;
-        waits = (0..625).map(|_| ahead.wait(&busy, 16, 32, later).as_secs()).collect();
+        waits = (0..625).map(|_| ahead.wait(&busy, 16, 32, later)).collect();
         for second in 2..58 {
-            let looks = waits.iter().filter(|wait| (second..second + 2).contains(*wait)).count();
+            let looks = waits.iter().filter(|wait| (second..second + 2).contains(&wait.as_secs())).count();
             assert!((1..=40).contains(&looks), "{looks} looks in the two seconds from {second} on");
         }
         let away = ahead.teams.get_mut(&busy).unwrap().away.count(later);

@@ -236,7 +236,9 @@ impl Bay {
         if self.kind == Kind::Amqp {
             let (_connection, channel) = channel().await;
             for base in ["tasks", "webhooks"] {
-                for tier in ["", ".retry.1s", ".retry.5s", ".retry.15s", ".retry.1m", ".retry.5m", ".retry.15m"] {
+                let tiers =
+                    ["200ms", "500ms", "1s", "5s", "15s", "1m", "5m", "15m"].map(|tier| format!(".retry.{tier}"));
+                for tier in std::iter::once(String::new()).chain(tiers) {
                     let queue = format!("{}.{base}{tier}", self.name);
                     let _ = channel.queue_delete(queue.into(), QueueDeleteOptions::default()).await;
                 }
