@@ -81,6 +81,10 @@ impl Shared {
         self.missed.lock().expect("nothing panics while it holds this lock")
     }
 
+    fn is_aside(&self, permit: Option<&OwnedSemaphorePermit>) -> bool {
+        permit.is_some_and(|permit| Arc::ptr_eq(permit.semaphore(), &self.aside))
+    }
+
     /// Whether somebody waits for a place, or lately did.
     fn is_wanted(&self) -> bool {
         self.wanted.load(Relaxed) > 0 || self.missed().is_some_and(|missed| missed.elapsed() < LATELY)
@@ -115,10 +119,18 @@ impl Hand {
     pub fn step_aside(&self) {
         let shared = &self.hands.0;
         let mut permit = self.permit.lock().expect("nothing panics while it holds this lock");
-        let is_aside = permit.as_ref().is_some_and(|permit| Arc::ptr_eq(permit.semaphore(), &shared.aside));
-        if !is_aside && let Ok(aside) = Arc::clone(&shared.aside).try_acquire_owned() {
+        if !shared.is_aside(permit.as_ref())
+            && let Ok(aside) = Arc::clone(&shared.aside).try_acquire_owned()
+        {
             *permit = Some(aside);
         }
+    }
+
+    /// Whether it has given its place up.
+    #[must_use]
+    pub fn is_aside(&self) -> bool {
+        let permit = self.permit.lock().expect("nothing panics while it holds this lock");
+        self.hands.0.is_aside(permit.as_ref())
     }
 
     /// Whether others wait for a place and nobody can step aside any more.

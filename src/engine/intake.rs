@@ -225,6 +225,7 @@ impl Intake {
         of_team: Option<OfTeam>,
     ) {
         let (pipeline, hands) = (Arc::clone(&self.pipeline), self.hands.clone());
+        let held = held.counted_by(of_team);
         // Taken here, so that the next delivery that is looked at sees it taken.
         let hand = self.hands.try_take();
         self.spawn(async move {
@@ -239,7 +240,7 @@ impl Intake {
                 }
                 Err(_) => pipeline.put_off(&held, Duration::ZERO).await,
             }
-            drop((grant, of_team));
+            drop(grant);
         });
     }
 

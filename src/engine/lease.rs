@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
 use super::hands::Hand;
+use super::looking::OfTeam;
 use super::outage::wait_after;
 use super::stop::Stop;
 use crate::domain::settlement::Settlement;
@@ -47,7 +48,7 @@ impl Keeper {
         let lost = CancellationToken::new();
         let entry = Entry { lost: lost.clone(), runs_from: Instant::now() };
         self.entries().insert(lease.clone(), entry);
-        Held { keeper: Arc::clone(self), lease, lost, hand: None }
+        Held { keeper: Arc::clone(self), lease, lost, hand: None, of_team: None }
     }
 
     /// Extends without end. Ends only by being dropped: a worker that drains still needs its leases.
@@ -105,9 +106,17 @@ pub struct Held {
     lease: Lease,
     lost: CancellationToken,
     hand: Option<Hand>,
+    of_team: Option<OfTeam>,
 }
 
 impl Held {
+    /// The same as one that `of_team` counts.
+    #[must_use]
+    pub fn counted_by(mut self, of_team: Option<OfTeam>) -> Self {
+        self.of_team = of_team;
+        self
+    }
+
     /// The same with the place that it takes.
     #[must_use]
     pub fn at(mut self, hand: Hand) -> Self {
@@ -120,6 +129,12 @@ impl Held {
         if let Some(hand) = &self.hand {
             hand.step_aside();
         }
+    }
+
+    /// Whether it has given its place up.
+    #[must_use]
+    pub fn is_aside(&self) -> bool {
+        self.hand.as_ref().is_some_and(Hand::is_aside)
     }
 
     /// Whether others wait for its place.
@@ -151,7 +166,12 @@ impl Held {
         let mut tries = 0;
         loop {
             match self.keeper.queue.settle(&self.lease, settlement).await {
-                Ok(()) => return true,
+                Ok(()) => {
+                    if let (Some(of_team), Settlement::PutOff { .. }) = (&self.of_team, settlement) {
+                        of_team.goes_back();
+                    }
+                    return true;
+                }
                 Err(QueueError::LeaseLost) => return false,
                 Err(error) => debug!(%error, "a settlement was not taken"),
             }

@@ -1,5 +1,7 @@
 //! Messages that are looked at before they have a place: whose they are, and whether they begin.
 
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -25,7 +27,11 @@ pub struct Looking {
 
 /// A team's delivery in hand, until dropped.
 #[derive(Debug)]
-pub struct OfTeam(Arc<Looking>, TeamId);
+pub struct OfTeam {
+    looking: Arc<Looking>,
+    team: TeamId,
+    goes_back: AtomicBool,
+}
 
 impl Looking {
     /// Looks past busy teams' messages if `queue` does not choose by team and it is wanted.
@@ -81,7 +87,7 @@ impl Looking {
 
     /// A delivery of `team` that begins.
     pub(super) fn of_team(self: Arc<Self>, team: TeamId) -> OfTeam {
-        OfTeam(self, team)
+        OfTeam { looking: self, team, goes_back: AtomicBool::new(false) }
     }
 }
 
@@ -91,8 +97,18 @@ impl Room for Looking {
     }
 }
 
+impl OfTeam {
+    /// Notes that it goes back as it came: its team is no quicker for it.
+    pub(super) fn goes_back(&self) {
+        self.goes_back.store(true, Relaxed);
+    }
+}
+
 impl Drop for OfTeam {
     fn drop(&mut self) {
-        self.0.ahead().ended(&self.1, Instant::now());
+        match self.goes_back.load(Relaxed) {
+            true => self.looking.ahead().went_back(&self.team, Instant::now()),
+            false => self.looking.ahead().ended(&self.team, Instant::now()),
+        }
     }
 }

@@ -45,7 +45,10 @@ while arg < #ARGV do
     key = key + 1
     local row = {key = KEYS[key], interval = argument(), slack = argument()}
     local free = taken[row.key] or tonumber(redis.call('GET', row.key) or now)
-    row.due = math.min(math.max(free, now - row.slack), now + row.slack + math.max(row.interval, 60000000))
+    if free > now + row.slack + math.max(1024 * row.interval, 60000000) then
+      free = now
+    end
+    row.due = math.max(free, now - row.slack)
     slack = math.min(slack, row.slack)
     if row.due > last then
       last, full = row.due, nth

@@ -152,7 +152,15 @@ impl Ahead {
         look.duration_since(now)
     }
 
-    /// Notes that a delivery that had begun is in hand no more.
+    /// Notes that a delivery that had begun went back as it came, and is in hand no more.
+    pub fn went_back(&mut self, team: &TeamId, now: Instant) {
+        if let Some(busy) = self.teams.get_mut(team) {
+            busy.in_hand = busy.in_hand.saturating_sub(1);
+            busy.used = now;
+        }
+    }
+
+    /// Notes that a delivery that had begun has ended.
     pub fn ended(&mut self, team: &TeamId, now: Instant) {
         if let Some(busy) = self.teams.get_mut(team) {
             busy.in_hand = busy.in_hand.saturating_sub(1);

@@ -15,8 +15,11 @@ pub(super) type Ticket = u64;
 /// away, says little about the host, and many say it soon.
 const LONG: u32 = 4;
 const AT_LEAST: Duration = Duration::from_millis(10);
-/// A host that answers nothing for so long is quiet.
+/// A host that answers nothing for so long is silent.
 const QUIET: Duration = Duration::from_millis(500);
+/// Who went away comes back so long before its turn, so that the lane never runs empty; and is away for no longer than this.
+const NEARLY: Duration = Duration::from_secs(2);
+const AWAY_LONGEST: Duration = Duration::from_secs(5 * 60);
 
 /// A lane.
 #[derive(Debug)]
@@ -32,6 +35,8 @@ pub(super) struct Lane {
     last_end: Option<Instant>,
     /// Since when nothing ended although something was under way.
     quiet_since: Option<Instant>,
+    /// When the next one that goes away has its turn.
+    next_turn: Option<Instant>,
 }
 
 impl Lane {
@@ -45,6 +50,7 @@ impl Lane {
             gap: None,
             last_end: None,
             quiet_since: None,
+            next_turn: None,
         }
     }
 
@@ -111,14 +117,31 @@ impl Lane {
         }
     }
 
-    /// How long one that comes now will wait, as far as can be told: of a host that has not answered for a while no more is
-    /// expected than it could have done.
+    /// How long one that comes now will wait, as far as can be told: as those before it did, and behind a host that is silent at
+    /// least as if it had answered all that are under way just now.
     pub(super) fn expected_wait(&self, now: Instant) -> Option<Duration> {
-        let [ahead, under_way] =
-            [self.waiting.len(), self.in_flight].map(|count| u32::try_from(count).unwrap_or(u32::MAX));
+        self.expected_gap(now).map(|gap| gap.saturating_mul(self.ahead()))
+    }
+
+    /// How long one goes away that does not wait in the line: until it is nearly its turn, behind all that went away before it.
+    pub(super) fn turn_behind(&mut self, now: Instant) -> Option<Duration> {
+        let gap = self.expected_gap(now)?;
+        let first = now + gap.saturating_mul(self.ahead()).saturating_sub(NEARLY);
+        let behind = self.next_turn.map_or(first, |turn| turn.max(first));
+        // What would be away for longer comes among the others, evenly.
+        let turn = if behind > now + AWAY_LONGEST { first.min(now + AWAY_LONGEST) } else { behind };
+        self.next_turn = Some(turn + gap);
+        Some(turn.duration_since(now))
+    }
+
+    fn expected_gap(&self, now: Instant) -> Option<Duration> {
         let quiet = self.quiet_since.map(|since| now.duration_since(since)).filter(|quiet| *quiet >= QUIET);
-        let least = quiet.map(|quiet| quiet / under_way.max(1));
-        self.gap.max(least).map(|gap| gap.saturating_mul(ahead))
+        let under_way = u32::try_from(self.in_flight).unwrap_or(u32::MAX);
+        self.gap.max(quiet.map(|quiet| quiet / under_way.max(1)))
+    }
+
+    fn ahead(&self) -> u32 {
+        u32::try_from(self.waiting.len()).unwrap_or(u32::MAX)
     }
 }
 
@@ -164,9 +187,23 @@ mod tests {
         lane.end(now + second);
         lane.follow(Sign::Well, None, (now, now + second), 100);
         assert_eq!(lane.expected_wait(now + second * 15), Some(second * 2 * 40));
-        // What has nothing under way is not quiet.
+        // What has nothing under way is not silent.
         (0..7).for_each(|_| lane.end(now + second * 15));
         assert_eq!(lane.expected_wait(now + second * 60), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn those_that_go_away_come_back_one_after_the_other_before_the_line_has_ended() {
+        let (mut lane, now) = lane(100, Duration::from_millis(100));
+        let expected = lane.expected_wait(now).expect("much has ended");
+        let away: Vec<_> = (0..4_000).map(|_| lane.turn_behind(now).expect("much has ended")).collect();
+        assert_eq!(away[0], expected - NEARLY);
+        assert!((away[100] - away[0]).abs_diff(Duration::from_secs(10)) < Duration::from_millis(10), "{:?}", away[100]);
+        assert!(away.iter().all(|away| *away <= AWAY_LONGEST), "{:?}", away.iter().max());
+        let late = away.iter().filter(|away| **away > AWAY_LONGEST / 2).count();
+        assert!((1_400..2_600).contains(&late), "{late} of 4,000 come in the second half");
+        // Later ones do not go before earlier ones.
+        assert!(lane.turn_behind(now + Duration::from_secs(1)) > Some(away[0]));
     }
 
     #[tokio::test(start_paused = true)]

@@ -107,6 +107,13 @@ impl Lanes {
         self.0.state().turns.is_struggling(team, door)
     }
 
+    /// How long one more attachment had better stay away instead of waiting, as far as can be told: until it is nearly its turn, behind
+    /// all of which this was asked before.
+    #[must_use]
+    pub fn turn_behind(&self, team: &TeamId, door: &Door) -> Option<Duration> {
+        self.0.state().turns.turn_behind(team, door, Instant::now())
+    }
+
     /// How long one more attachment would wait, as far as can be told.
     #[must_use]
     pub fn expected_wait(&self, team: &TeamId, door: &Door) -> Option<Duration> {

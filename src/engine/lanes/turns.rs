@@ -280,6 +280,11 @@ impl Turns {
         lane.is_some_and(Lane::is_struggling)
     }
 
+    /// How long one goes away that does not wait in a lane.
+    pub(super) fn turn_behind(&mut self, team: &TeamId, door: &Door, now: Instant) -> Option<Duration> {
+        self.teams.get_mut(team)?.lanes.get_mut(door)?.turn_behind(now)
+    }
+
     /// How long one that comes to a lane now will wait, as far as can be told.
     pub(super) fn expected_wait(&self, team: &TeamId, door: &Door, now: Instant) -> Option<Duration> {
         self.teams.get(team)?.lanes.get(door)?.expected_wait(now)

@@ -17,6 +17,8 @@ use crate::ports::budget::Budget;
 
 /// Above this many keys, those that have not been used for [`IDLE`] are forgotten.
 const KEYS_MAX: usize = 4096;
+/// Who has looked at a full row for so long lets the next one look.
+const AGAIN_WITHIN: Duration = Duration::from_secs(5);
 /// A pacer that was idle this long holds nothing worth keeping, unless a slot of it is still to come.
 const IDLE: Duration = Duration::from_secs(10);
 
@@ -133,14 +135,19 @@ async fn wait(rows: [(&Row, Option<Spacing>); 2], number: u32) {
     let rows: Vec<_> = rows.into_iter().filter_map(|(row, spacing)| Some((row, spacing?))).collect();
     let mut taken = take_of_all(&rows, number);
     while let Err(full) = taken {
-        // Of those who found it full one at a time looks again; who stands there for another row now goes there.
+        // Of those who found it full one at a time looks again. Who then finds the other one full goes there, and who has waited
+        // for long goes to the end: others may know that the limit was raised.
         let _turn = rows[full.by].0.line.lock().await;
         taken = take_of_all(&rows, number);
         while let Err(still) = taken
             && still.by == full.by
         {
-            sleep_until(still.again).await;
+            let looks_again = still.again.min(Instant::now() + AGAIN_WITHIN);
+            sleep_until(looks_again).await;
             taken = take_of_all(&rows, number);
+            if looks_again < still.again {
+                break;
+            }
         }
     }
     if let Ok(first) = taken {

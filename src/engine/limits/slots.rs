@@ -7,9 +7,10 @@ use tokio::time::Instant;
 /// What a limit allows beyond itself in any one second: a twentieth of it, and one at the least.
 const ALLOWED: f64 = 0.05;
 
-/// No next slot is farther ahead than this, or the time between two: one that says so was taken under a limit that is no more, or by
-/// another clock.
+/// No next slot is farther ahead than this, or than so many slots: one that says so was taken under a limit that is no more, or by
+/// another clock, and is forgotten. Bytes are taken in pieces of some hundred cells at the most.
 const FARTHEST: Duration = Duration::from_secs(60);
+const FARTHEST_SLOTS: u32 = 1024;
 
 /// How far slots are apart, and how far one may reach back.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -82,9 +83,14 @@ impl Slots {
         first
     }
 
+    /// Forgets what cannot have been taken by this limit.
+    fn forget_incredible(&mut self, now: Instant, spacing: Spacing) {
+        let farthest = spacing.slack + FARTHEST.max(spacing.interval.saturating_mul(FARTHEST_SLOTS));
+        self.next = self.next.filter(|next| next.saturating_duration_since(now) <= farthest);
+    }
+
     fn due(&self, begin: Instant, now: Instant, spacing: Spacing) -> Instant {
-        let latest = now + spacing.slack + spacing.interval.max(FARTHEST);
-        self.next.map_or(begin, |next| next.max(spacing.earliest(now)).min(latest))
+        self.next.map_or(begin, |next| next.max(spacing.earliest(now)))
     }
 }
 
@@ -100,6 +106,7 @@ pub(super) struct Full {
 /// Takes `number` slots of each of these rows, or none of any: one that was taken early and used late would stand beside its later
 /// ones. Returns when the first may be used, which is no farther ahead than the slack of any of them.
 pub(super) fn take_of_all(rows: &mut [(&mut Slots, Spacing)], now: Instant, number: u32) -> Result<Instant, Full> {
+    rows.iter_mut().for_each(|(slots, spacing)| slots.forget_incredible(now, *spacing));
     let due = rows.iter().enumerate().map(|(by, (slots, spacing))| (slots.due(now, now, *spacing), by)).max();
     let slack = rows.iter().map(|(_, spacing)| spacing.slack).min();
     let (Some((due, by)), Some(slack)) = (due, slack) else {
@@ -180,7 +187,10 @@ mod tests {
         let (now, mut slots) = (Instant::now(), Slots::default());
         assert_eq!(slots.take(now, 1, slow), now);
         assert_eq!(slots.due(now, now, slow), now + slow.interval);
-        assert_eq!(slots.due(now, now, quick), now + FARTHEST + quick.slack);
+        assert_eq!(take_of_all(&mut [(&mut slots, quick)], now, 1), Ok(now));
+        // What was taken by the limit itself stays taken, however much it was.
+        assert_eq!(slots.take(now, 1000, quick), now + quick.interval);
+        assert_eq!(slots.due(now, now, quick), now + quick.interval * 1001);
     }
 
     #[test]

@@ -21,12 +21,11 @@ use crate::engine::transfer::{Job, Tried};
 
 /// A lane that opens sooner is waited for in hand.
 const CLOSED_FOR_LONG: Duration = Duration::from_secs(5);
-/// Where the lanes of a delivery will keep it waiting for so long it is of no use to it to stand in others' way.
+/// Where its lanes will keep a delivery waiting for so long it need not stand in others' way.
 const WAITS_FOR_LONG: Duration = Duration::from_secs(2);
-/// For how long a delivery goes back whose lanes are full: about as long as it would wait, if that can be told.
+/// For how long a delivery goes back whose lanes are full, if they tell nothing of their pace; and at the least.
 const WAIT_UNKNOWN: Duration = Duration::from_secs(15);
-const WAIT_SHORTEST: Duration = Duration::from_secs(5);
-const WAIT_LONGEST: Duration = Duration::from_secs(5 * 60);
+const WAIT_SHORTEST: Duration = Duration::from_secs(1);
 
 /// What ended the copying of a task's attachments.
 pub(super) enum CopyEnd {
@@ -140,9 +139,10 @@ impl Pipeline {
             Gait::Waiting { is_long } => (true, true, is_long),
         };
         let lanes = &self.transfer.lanes;
-        let expected = offering.offered_doors().filter_map(|door| lanes.expected_wait(team, door)).min();
-        let is_hopeless = waits && expected.is_some_and(|wait| wait >= WAITS_FOR_LONG);
-        if is_slow || is_hopeless {
+        let expected = |door| lanes.expected_wait(team, door).unwrap_or_default();
+        let soonest = offering.offered_doors().map(|door| (expected(door), door)).min();
+        let waits_for_long = waits && soonest.is_some_and(|(wait, _)| wait >= WAITS_FOR_LONG);
+        if is_slow || waits_for_long {
             held.step_aside();
         }
         if !waits || copied.progress.has_failed() {
@@ -152,8 +152,9 @@ impl Pipeline {
         if let Some(closed) = closed.filter(|closed| *closed >= CLOSED_FOR_LONG) {
             return Some(closed);
         }
-        let is_in_the_way = (is_long || is_hopeless) && held.is_in_the_way();
-        is_in_the_way.then(|| expected.unwrap_or(WAIT_UNKNOWN).clamp(WAIT_SHORTEST, WAIT_LONGEST))
+        let is_in_the_way = (is_long || (waits_for_long && !held.is_aside())) && held.is_in_the_way();
+        let away = is_in_the_way.then(|| soonest.and_then(|(_, door)| lanes.turn_behind(team, door)));
+        away.map(|away| away.unwrap_or(WAIT_UNKNOWN).max(WAIT_SHORTEST))
     }
 
     /// Copies what can be copied; a refusal of the plan is an outcome too. The transfer is boxed only once it runs, so that a

@@ -46,7 +46,7 @@ pub(super) struct Bench {
 }
 
 /// The names of the retry queues, as they stand on the broker.
-const TIERS: [&str; 6] = ["1s", "5s", "15s", "1m", "5m", "15m"];
+const TIERS: [&str; 8] = ["200ms", "500ms", "1s", "5s", "15s", "1m", "5m", "15m"];
 
 impl Bench {
     /// Makes a name that nobody else uses.

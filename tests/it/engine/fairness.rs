@@ -4,6 +4,7 @@
 //! refuses, as the scenario says.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -407,4 +408,31 @@ async fn large_slow_and_small_ones_of_three_teams_on_little_memory_all_come_forw
         let gap = times.windows(2).map(|pair| pair[1].duration_since(pair[0])).max().unwrap();
         assert!(gap <= Duration::from_secs(1), "{name} stood still for {gap:?}");
     }
+}
+
+/// How quick it is is known, so its messages go away until about their turn, and leave the places to others.
+#[tokio::test(start_paused = true)]
+async fn a_host_that_may_be_asked_seldom_leaves_the_places_to_its_teams_other_hosts() {
+    let mut world = world();
+    let seldom = Limit { requests_per_second: 10.0, in_flight: 32, bytes_per_second: None };
+    let often = Limit { requests_per_second: 100_000.0, ..seldom };
+    let hosts = HashMap::from([("seldom".to_owned(), seldom)]);
+    world.settings.limits = LimitTable::new(Limits { per_host: often, per_bucket: often, per_team: often, hosts });
+    let hosts = Arc::new(Hosts::default());
+    send(&world, "acme", "seldom", singles("seldom", 3_000)).await;
+    send(&world, "acme", "often", singles("often", 3_000)).await;
+    let mut ports = world.ports();
+    ports.fetcher = Arc::clone(&hosts) as _;
+    let stop = Stop::default();
+    let worker = Worker::new(&ports, world.settings.clone(), &stop);
+    let tally = Arc::clone(&worker.tally);
+    tokio::select! {
+        _ = worker.run(Until::Stopped) => panic!("nobody stopped it"),
+        () = sleep(Duration::from_secs(30)) => {}
+    }
+    let (put_off, served) = (tally.put_off.load(Relaxed), hosts.served());
+    eprintln!("── {put_off} put off in 30 s, {served} served");
+    assert!(served >= 3_250, "{served} were served");
+    // Its own messages wait for minutes, and a busy team's are moved anyway.
+    assert!(put_off <= 25_000, "{put_off} were put off for {served} that were served");
 }

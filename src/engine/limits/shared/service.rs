@@ -9,7 +9,7 @@ use tracing::{info, warn};
 
 use super::book::Book;
 use super::held;
-use crate::ports::budget::{Answer, Ask, SharedSlots, SlotsAway};
+use crate::ports::budget::{Answer, Ask, Row, SharedSlots, SlotsAway};
 
 /// How often a service that is away is asked whether it is back.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -26,6 +26,7 @@ pub(super) struct Service {
 struct State {
     /// Set while it is away: when it is asked again.
     away: Option<Instant>,
+    is_looking: bool,
     /// When it came back last.
     back: Option<Instant>,
 }
@@ -50,21 +51,24 @@ impl Service {
     /// Whether it is there, as far as is known.
     fn is_there(self: &Arc<Self>) -> bool {
         let mut state = held(&self.state);
-        let Some(away) = &mut state.away else { return true };
+        let Some(away) = &state.away else { return true };
         // One asks whether it is back; the others do not wait for that.
-        if Instant::now() >= *away {
-            *away = Instant::now() + PAUSE;
+        let now = Instant::now();
+        if now >= *away && !state.is_looking {
+            (state.away, state.is_looking) = (Some(now + PAUSE), true);
             tokio::spawn(Arc::clone(self).look());
         }
         false
     }
 
-    /// Asks for nothing, to see whether it answers.
+    /// Asks for a slot that nobody needs, to see whether it hands them out.
     async fn look(self: Arc<Self>) {
-        match self.slots.take(&[]).await {
+        let row = Row { key: "probe".to_owned(), interval: Duration::from_millis(1), slack: Duration::from_millis(1) };
+        match self.slots.take(&[Ask { rows: vec![row], number: 1 }]).await {
             Ok(_) => self.came_back(),
-            Err(error) => self.went_away(&error, Instant::now()),
+            Err(error) => self.say_away(&error),
         }
+        held(&self.state).is_looking = false;
     }
 
     fn came_back(&self) {

@@ -269,6 +269,43 @@ async fn answers_that_come_late_do_not_crowd_a_second() {
     assert!(sent.len() > 500, "{} were sent", sent.len());
 }
 
+/// Answers only who asks for nothing that counts.
+struct ReadOnly(AtomicUsize);
+
+#[async_trait]
+impl SharedSlots for ReadOnly {
+    async fn take(&self, asks: &[Ask]) -> Result<Vec<Answer>, SlotsAway> {
+        self.0.fetch_add(1, SeqCst);
+        if asks.is_empty() { Ok(Vec::new()) } else { Err(SlotsAway("it takes no writes".into())) }
+    }
+    fn replicas(&self) -> u32 {
+        4
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_service_that_takes_no_writes_is_away() {
+    let slots = Arc::new(ReadOnly(AtomicUsize::new(0)));
+    let limits = Limits { per_host: Limit { requests_per_second: 2.0, ..Limit::default() }, ..Limits::default() };
+    let paces = Arc::new(SharedPaces::new(LimitTable::new(limits), Arc::clone(&slots) as _));
+    let start = Instant::now();
+    let lines = (0..6).map(|name| {
+        let (paces, team) = (Arc::clone(&paces), team(&format!("t{name}")));
+        async move {
+            let mut sent = 0;
+            while start.elapsed() < Duration::from_secs(40) {
+                paces.request(&team, &Place::Host("h".into())).await;
+                sent += 1;
+            }
+            sent
+        }
+    });
+    let sent: usize = join_all(lines).await.iter().sum();
+    assert!((18..=27).contains(&sent), "{sent} of 20, and those that wait at the end");
+    let asked = slots.0.load(SeqCst);
+    assert!((15..=45).contains(&asked), "asked {asked} times in 40 s");
+}
+
 #[tokio::test(start_paused = true)]
 async fn while_the_service_hangs_the_whole_share_is_used() {
     let common = common();
