@@ -167,7 +167,9 @@ impl Held {
         loop {
             match self.keeper.queue.settle(&self.lease, settlement).await {
                 Ok(()) => {
-                    if let (Some(of_team), Settlement::PutOff { .. }) = (&self.of_team, settlement) {
+                    if let (Some(of_team), Settlement::PutOff { .. } | Settlement::HandBack { .. }) =
+                        (&self.of_team, settlement)
+                    {
                         of_team.goes_back();
                     }
                     return true;

@@ -7,6 +7,7 @@ use tokio::time::Instant;
 
 use super::pace::{Pace, Sign};
 use crate::domain::fault::AttachmentFault;
+use crate::engine::chance;
 
 /// Names one that waits. Later ones have higher numbers.
 pub(super) type Ticket = u64;
@@ -19,7 +20,7 @@ const AT_LEAST: Duration = Duration::from_millis(10);
 const QUIET: Duration = Duration::from_millis(500);
 /// Who went away comes back so long before its turn, so that the lane never runs empty; and is away for no longer than this.
 const NEARLY: Duration = Duration::from_secs(2);
-const AWAY_LONGEST: Duration = Duration::from_secs(5 * 60);
+const AWAY_LONGEST: Duration = Duration::from_secs(30);
 
 /// A lane.
 #[derive(Debug)]
@@ -64,6 +65,10 @@ impl Lane {
     pub(super) fn end(&mut self, now: Instant) {
         self.in_flight = self.in_flight.saturating_sub(1);
         self.quiet_since = (self.in_flight > 0).then_some(now);
+        if self.waiting.is_empty() {
+            // Those that are away were sent away for too long.
+            self.next_turn = None;
+        }
     }
 
     /// Whether nobody waits in it and nothing is under way.
@@ -118,31 +123,33 @@ impl Lane {
     }
 
     /// How long one that comes now will wait, as far as can be told: as those before it did, and behind a host that is silent at
-    /// least as if it had answered all that are under way just now.
+    /// least as if it had answered all that are under way just now. As many as are under way may wait without being told so: a
+    /// lane that is slow must not run empty.
     pub(super) fn expected_wait(&self, now: Instant) -> Option<Duration> {
-        self.expected_gap(now).map(|gap| gap.saturating_mul(self.ahead()))
+        let ahead = self.waiting.len().saturating_sub(self.in_flight.max(1));
+        self.expected_gap(now).map(|gap| gap.saturating_mul(counted(ahead)))
     }
 
     /// How long one goes away that does not wait in the line: until it is nearly its turn, behind all that went away before it.
     pub(super) fn turn_behind(&mut self, now: Instant) -> Option<Duration> {
         let gap = self.expected_gap(now)?;
-        let first = now + gap.saturating_mul(self.ahead()).saturating_sub(NEARLY);
-        let behind = self.next_turn.map_or(first, |turn| turn.max(first));
-        // What would be away for longer comes among the others, evenly.
-        let turn = if behind > now + AWAY_LONGEST { first.min(now + AWAY_LONGEST) } else { behind };
+        let line = gap.saturating_mul(counted(self.waiting.len())).saturating_sub(NEARLY);
+        // Nothing is known for long: what would be away for longer comes among the others, or at about that time.
+        let first = if line < AWAY_LONGEST { line } else { AWAY_LONGEST.mul_f64(0.5 + chance::draw() / 2.0) };
+        let behind = self.next_turn.map_or(now + first, |turn| turn.max(now + first));
+        let turn = if behind > now + AWAY_LONGEST { now + first } else { behind };
         self.next_turn = Some(turn + gap);
         Some(turn.duration_since(now))
     }
 
     fn expected_gap(&self, now: Instant) -> Option<Duration> {
         let quiet = self.quiet_since.map(|since| now.duration_since(since)).filter(|quiet| *quiet >= QUIET);
-        let under_way = u32::try_from(self.in_flight).unwrap_or(u32::MAX);
-        self.gap.max(quiet.map(|quiet| quiet / under_way.max(1)))
+        self.gap.max(quiet.map(|quiet| quiet / counted(self.in_flight).max(1)))
     }
+}
 
-    fn ahead(&self) -> u32 {
-        u32::try_from(self.waiting.len()).unwrap_or(u32::MAX)
-    }
+fn counted(number: usize) -> u32 {
+    u32::try_from(number).unwrap_or(u32::MAX)
 }
 
 #[cfg(test)]
@@ -182,11 +189,11 @@ mod tests {
         (0..8).for_each(|_| lane.begin(now));
         assert_eq!(lane.expected_wait(now + Duration::from_millis(400)), None);
         let second = Duration::from_secs(1);
-        assert_eq!(lane.expected_wait(now + second), Some(second / 8 * 40), "no more than eight in a second");
+        assert_eq!(lane.expected_wait(now + second), Some(second / 8 * 32), "no more than eight in a second");
         // Now and then one answers.
         lane.end(now + second);
         lane.follow(Sign::Well, None, (now, now + second), 100);
-        assert_eq!(lane.expected_wait(now + second * 15), Some(second * 2 * 40));
+        assert_eq!(lane.expected_wait(now + second * 15), Some(second * 2 * 33));
         // What has nothing under way is not silent.
         (0..7).for_each(|_| lane.end(now + second * 15));
         assert_eq!(lane.expected_wait(now + second * 60), None);
@@ -197,13 +204,38 @@ mod tests {
         let (mut lane, now) = lane(100, Duration::from_millis(100));
         let expected = lane.expected_wait(now).expect("much has ended");
         let away: Vec<_> = (0..4_000).map(|_| lane.turn_behind(now).expect("much has ended")).collect();
-        assert_eq!(away[0], expected - NEARLY);
+        assert_eq!(away[0], expected / 39 * 40 - NEARLY);
         assert!((away[100] - away[0]).abs_diff(Duration::from_secs(10)) < Duration::from_millis(10), "{:?}", away[100]);
         assert!(away.iter().all(|away| *away <= AWAY_LONGEST), "{:?}", away.iter().max());
         let late = away.iter().filter(|away| **away > AWAY_LONGEST / 2).count();
         assert!((1_400..2_600).contains(&late), "{late} of 4,000 come in the second half");
-        // Later ones do not go before earlier ones.
-        assert!(lane.turn_behind(now + Duration::from_secs(1)) > Some(away[0]));
+        // When nobody waits any more they have been away for too long.
+        assert!(lane.turn_behind(now) > Some(away[0] + Duration::from_secs(1)));
+        lane.waiting.clear();
+        lane.begin(now);
+        lane.end(now);
+        assert_eq!(lane.turn_behind(now), Some(Duration::ZERO));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn those_that_a_silent_host_sent_away_come_back_within_half_a_minute() {
+        let (mut lane, now) = lane(0, Duration::ZERO);
+        lane.begin(now);
+        let later = now + Duration::from_secs(10);
+        let away: Vec<_> = (0..1_000).map(|_| lane.turn_behind(later).expect("it is silent")).collect();
+        assert!(away.iter().all(|away| *away <= AWAY_LONGEST), "{:?}", away.iter().max());
+        let soon = away.iter().filter(|away| **away < AWAY_LONGEST.mul_f64(0.75)).count();
+        assert!((300..700).contains(&soon), "{soon} of 1,000 come in the third quarter, not all at once");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_is_next_at_a_slow_host_is_not_told_to_go() {
+        let (mut lane, now) = lane(10, Duration::from_secs(5));
+        (0..4).for_each(|_| lane.begin(now));
+        lane.waiting = (0..4).collect();
+        assert_eq!(lane.expected_wait(now), Some(Duration::ZERO));
+        lane.waiting = (0..5).collect();
+        assert!(lane.expected_wait(now) > Some(Duration::from_secs(4)));
     }
 
     #[tokio::test(start_paused = true)]

@@ -93,9 +93,7 @@ impl Pipeline {
                 () = &mut rights_changed => break CopyEnd::RightsChanged,
                 _ = looks.tick() => {
                     let gait = watch.look(&progress, copied.ended);
-                    let wait = self.goes_back_for(gait, (&team.id, &offering), &copied, held);
-                    // While all wait for the store, a lane's wait says nothing.
-                    if let Some(wait) = wait.filter(|_| !self.is_away()) {
+                    if let Some(wait) = self.goes_back_for(gait, (&team.id, &offering), &copied, held) {
                         break CopyEnd::Waits(wait);
                     }
                 }
@@ -145,7 +143,8 @@ impl Pipeline {
         if is_slow || waits_for_long {
             held.step_aside();
         }
-        if !waits || copied.progress.has_failed() {
+        // While all wait for the store, a lane's wait says nothing.
+        if !waits || copied.progress.has_failed() || self.is_away() {
             return None;
         }
         let closed = offering.offered_doors().map(|door| lanes.closed_for(team, door).unwrap_or_default()).min();

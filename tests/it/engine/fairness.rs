@@ -433,6 +433,6 @@ async fn a_host_that_may_be_asked_seldom_leaves_the_places_to_its_teams_other_ho
     let (put_off, served) = (tally.put_off.load(Relaxed), hosts.served());
     eprintln!("── {put_off} put off in 30 s, {served} served");
     assert!(served >= 3_250, "{served} were served");
-    // Its own messages wait for minutes, and a busy team's are moved anyway.
+    // Its own messages wait for half a minute, and a busy team's are moved anyway.
     assert!(put_off <= 25_000, "{put_off} were put off for {served} that were served");
 }

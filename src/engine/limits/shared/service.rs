@@ -11,8 +11,9 @@ use super::book::Book;
 use super::held;
 use crate::ports::budget::{Answer, Ask, Row, SharedSlots, SlotsAway};
 
-/// How often a service that is away is asked whether it is back.
+/// How often a service that is away is asked whether it is back, and after which time an answer is not waited for any more.
 const PAUSE: Duration = Duration::from_secs(1);
+const LOOKS_FOR: Duration = Duration::from_secs(5);
 
 /// Slots from the service, or out of this replica's share, by its own clock, while that is away.
 pub(super) struct Service {
@@ -26,7 +27,7 @@ pub(super) struct Service {
 struct State {
     /// Set while it is away: when it is asked again.
     away: Option<Instant>,
-    is_looking: bool,
+    looking_since: Option<Instant>,
     /// When it came back last.
     back: Option<Instant>,
 }
@@ -54,8 +55,9 @@ impl Service {
         let Some(away) = &state.away else { return true };
         // One asks whether it is back; the others do not wait for that.
         let now = Instant::now();
-        if now >= *away && !state.is_looking {
-            (state.away, state.is_looking) = (Some(now + PAUSE), true);
+        let is_looking = state.looking_since.is_some_and(|since| now.duration_since(since) < LOOKS_FOR);
+        if now >= *away && !is_looking {
+            (state.away, state.looking_since) = (Some(now + PAUSE), Some(now));
             tokio::spawn(Arc::clone(self).look());
         }
         false
@@ -68,7 +70,7 @@ impl Service {
             Ok(_) => self.came_back(),
             Err(error) => self.say_away(&error),
         }
-        held(&self.state).is_looking = false;
+        held(&self.state).looking_since = None;
     }
 
     fn came_back(&self) {
